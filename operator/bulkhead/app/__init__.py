@@ -1,0 +1,1 @@
+"""Wiring: kopf handlers that only enqueue, settings, main."""

@@ -1,0 +1,1 @@
+"""bulkhead, also kubectl bulkhead."""

@@ -1,0 +1,1 @@
+"""The loop: queue, gather, execute, deadlines, sweep."""

@@ -1,0 +1,94 @@
+"""Every name, label, annotation and port that Bulkhead writes or looks for, in one place.
+
+Kubernetes object names are RFC 1123 labels (63 characters). A workspace name is at most 40 and a tool name at
+most 30 characters (the CRD says so), so no derived name here is ever cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "bulkhead.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+WORKSPACE_KIND: Final = "TenantWorkspace"
+WORKSPACE_PLURAL: Final = "tenantworkspaces"
+CLASS_KIND: Final = "WorkspaceClass"
+CLASS_PLURAL: Final = "workspaceclasses"
+
+FIELD_MANAGER: Final = "bulkhead"
+FINALIZER: Final = f"{GROUP}/teardown"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "bulkhead"
+MANAGED_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+WORKSPACE_LABEL: Final = f"{GROUP}/workspace"  # the workspace's name: for people and selectors
+WORKSPACE_UID_LABEL: Final = f"{GROUP}/workspace-uid"  # the identity: adoption goes by this one only
+COMPONENT_LABEL: Final = f"{GROUP}/component"  # gateway | egress | runtime | tool
+TOOL_LABEL: Final = f"{GROUP}/tool"
+PURPOSE_LABEL: Final = f"{GROUP}/purpose"  # on Secrets in the operator's namespace: signing-key
+
+SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
+CONFIG_HASH_ANNOTATION: Final = f"{GROUP}/config-hash"  # on pod templates: a change rolls the pods
+DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
+
+GATEWAY: Final = "gateway"
+EGRESS: Final = "egress"
+RUNTIME: Final = "runtime"
+
+QUOTA: Final = "workspace"
+LIMITS: Final = "workspace"
+DEFAULT_DENY: Final = "default-deny"
+OPERATOR_BINDING: Final = "bulkhead-operator"  # RoleBinding in each workspace namespace
+WORKSPACE_CLUSTER_ROLE: Final = "bulkhead-workspace"  # the one ClusterRole that the operator may bind
+SESSION_KEYS_SECRET: Final = "session-keys"  # public keys (jwks.json) for the gateway  # noqa: S105 - a name, no secret
+GATEWAY_CONFIG: Final = "gateway-config"
+EGRESS_CONFIG: Final = "egress-config"
+RUNTIME_DATA: Final = "runtime-data"  # PersistentVolumeClaim of the runtime
+
+GATEWAY_PORT: Final = 8080  # sessions and tools
+GATEWAY_OPERATOR_PORT: Final = 9443  # activity, for the operator only
+HEALTH_PORT: Final = 8081  # livez, readyz of every role of the sandbox image
+EGRESS_FIRST_PORT: Final = 3128  # the runtime's; tool i (in spec order) has EGRESS_FIRST_PORT + 1 + i
+RUNTIME_PORT: Final = 8000
+TOOL_PORT: Final = 8000  # default of spec.tools[].port
+
+OPERATOR_POD_LABELS: Final = {"app.kubernetes.io/name": "bulkhead", "app.kubernetes.io/component": "operator"}
+GATEWAY_CLIENT_LABEL: Final = f"{GROUP}/gateway-client"  # namespaces whose pods may call gateways: "true"
+
+POD_UID: Final = 65532  # uid and gid of every container of the sandbox image
+
+
+def namespace(workspace: str, workspace_uid: str) -> str:
+    """The workspace's namespace: never chosen by a user, different for each incarnation of a name."""
+    return f"bh-{workspace}-{hashlib.sha256(workspace_uid.encode()).hexdigest()[:5]}"
+
+
+def tool(name: str) -> str:
+    """The name of a tool's Deployment, Service, ServiceAccount and NetworkPolicy."""
+    return f"tool-{name}"
+
+
+def tenant_role(role: str) -> str:
+    """The Role behind `spec.access[].role`."""
+    return f"tenant-{role}"
+
+
+def signing_key(workspace_uid: str) -> str:
+    """The Secret in the operator's namespace with the private key that signs a workspace's tokens."""
+    return f"signing-key-{workspace_uid}"
+
+
+def audience(workspace_uid: str) -> str:
+    """The `aud` claim of a session token: one incarnation of one workspace."""
+    return f"bulkhead:{workspace_uid}:gateway"
+
+
+def workspace_labels(workspace: str, workspace_uid: str) -> dict[str, str]:
+    """The labels on every object of a workspace."""
+    return {
+        MANAGED_BY_LABEL: MANAGED_BY,
+        WORKSPACE_LABEL: workspace,
+        WORKSPACE_UID_LABEL: workspace_uid,
+    }

@@ -1,0 +1,1 @@
+"""Pure: what must be done, and what to say about it."""

@@ -1,0 +1,1 @@
+"""Formats that operator and sandbox image must agree on; standard library and cryptography only."""
