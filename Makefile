@@ -66,6 +66,11 @@ cluster-down: .venv ## delete the cluster and everything it left on this machine
 cluster-status: .venv ## what runs, and where
 	$(RUN) python -m cluster status
 
+.PHONY: env
+env: .venv ## shell settings for kubectl, helm and bulkhead: eval "$(make -s env)"
+	@$(RUN) python -m cluster env
+	@echo 'export PATH="$(CURDIR)/.venv/bin:$$PATH"'
+
 .PHONY: images
 images: .venv ## build the operator and the sandbox image
 	$(RUN) python -m images build

@@ -1,0 +1,32 @@
+"""What every layer of tests shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubelive import Live
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` rewrites the golden files instead of comparing with them."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files; review the diff")
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """The cluster of the current kubeconfig. No cluster is a failure with a hint, never a skip."""
+    from kubelive import Live  # noqa: PLC0415 - unit tests must not need the Kubernetes client
+
+    try:
+        connection = Live()
+        connection.call("GET", "/version", timeout_seconds=5)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the message says what to do
+        pytest.fail(
+            f"no cluster answers ({error}); run `make cluster-up` and then `make api` or `make cluster`"
+        )
+    yield connection

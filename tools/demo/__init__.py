@@ -1,0 +1,1 @@
+"""The demo: what Bulkhead promises, shown on a real cluster, step by step, with times."""
