@@ -1,0 +1,119 @@
+"""Where tenant traffic may never go, and what counts as a host name or a range in a rule.
+
+Pure (ipaddress only), shared by validation and by the renderer of NetworkPolicies.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final
+
+from bulkhead.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ALWAYS_DENIED",
+    "DENIED_CIDRS",
+    "canonical_cidr",
+    "covering_range",
+    "denied_within",
+    "host_admitted_by",
+    "is_host_pattern",
+]
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Range -> why no tenant may ever reach it. Sources: IANA special-purpose registries, cloud documentation.
+ALWAYS_DENIED: Final[dict[str, str]] = {
+    "0.0.0.0/8": "this host (RFC 1122): some kernels route it to the node itself",
+    "10.0.0.0/8": "private (RFC 1918): node, pod and corporate networks",
+    "100.64.0.0/10": "shared address space (RFC 6598): carrier NAT, some clouds' metadata and pod networks",
+    "127.0.0.0/8": "loopback",
+    "169.254.0.0/16": "link-local (RFC 3927): cloud metadata at 169.254.169.254, node-local DNS",
+    "172.16.0.0/12": "private (RFC 1918)",
+    "192.168.0.0/16": "private (RFC 1918)",
+    "224.0.0.0/4": "multicast",
+    "240.0.0.0/4": "reserved and limited broadcast",
+    "168.63.129.16/32": "Azure's platform service: metadata at a public address",
+    "::1/128": "loopback",
+    "fc00::/7": "unique local (RFC 4193): private networks, cloud metadata over IPv6",
+    "fe80::/10": "link-local",
+    "ff00::/8": "multicast",
+    "::ffff:0:0/96": "IPv4-mapped: would reach a denied IPv4 range by another name",
+    "64:ff9b::/96": "NAT64 (RFC 6052): would reach a denied IPv4 range by another name",
+}
+DENIED_CIDRS: Final[tuple[str, ...]] = tuple(ALWAYS_DENIED)
+
+_CIDR_ALLOWED: Final = "a range is an address, a slash and a prefix length, no host bits set: 203.0.113.0/24"
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+# At least two labels, the last one not numeric, so neither an address nor a cluster-local short name fits.
+HOST_PATTERN: Final = rf"^(\*\.)?({_LABEL}\.)+[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?$"
+_HOST: Final = re.compile(HOST_PATTERN.removeprefix("^").removesuffix("$"))
+
+
+def is_host_pattern(text: str) -> bool:
+    """Whether a rule may name it: a lower-case DNS name of two labels or more, or "*." before one."""
+    return len(text) <= 253 and _HOST.fullmatch(text) is not None
+
+
+def host_admitted_by(host: str, allowed: Iterable[str]) -> bool:
+    """Whether every name that `host` stands for is covered by one of the allowed patterns.
+
+    "*" covers all, "*.example.com" covers exactly one more label, anything else covers itself.
+    """
+    patterns = set(allowed)
+    if "*" in patterns or host in patterns:
+        return True
+    _, dot, parent = host.partition(".")
+    return bool(dot) and not host.startswith("*.") and f"*.{parent}" in patterns
+
+
+def canonical_cidr(text: str, *, field: str = "cidr") -> str:
+    """The range in the one spelling that compares equal; refuses host bits, mapped and zoned addresses."""
+    return str(_network(text, field))
+
+
+def covering_range(cidr: str, ranges: Iterable[str]) -> str | None:
+    """The first of the ranges that contains the whole CIDR, or None."""
+    inner = _network(cidr, "cidr")
+    return next((outer for outer in ranges if _contains(_network(outer, "range"), inner)), None)
+
+
+def denied_within(cidr: str, denied: Iterable[str]) -> tuple[str, ...]:
+    """The denied ranges that lie strictly inside the CIDR, merged and sorted: what `except` must list.
+
+    Without the IPv4-mapped range: the API server refuses it in an ipBlock (1.37), and it is never on the wire.
+    """
+    outer = _network(cidr, "cidr")
+    ranges = (_network(text, "range") for text in denied)
+    inside = [range_ for range_ in ranges if _contains(outer, range_) and not _contains(_MAPPED, range_)]
+    return tuple(str(range_) for range_ in _merged(inside) if range_ != outer)
+
+
+def _contains(outer: _Network, inner: _Network) -> bool:
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
+def _merged(networks: Iterable[_Network]) -> list[_Network]:
+    """The fewest ranges that cover the same addresses, IPv4 first: a policy stays short and readable."""
+    listed = list(networks)
+    v4 = (network for network in listed if isinstance(network, ipaddress.IPv4Network))
+    v6 = (network for network in listed if isinstance(network, ipaddress.IPv6Network))
+    return [*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6)]
+
+
+def _network(text: str, field: str) -> _Network:
+    with_length = "/" in text and "%" not in text  # ipaddress also reads bare addresses and zones
+    try:
+        network = ipaddress.ip_network(text, strict=True) if with_length else None
+    except ValueError:
+        network = None
+    if network is None:
+        raise InvalidValue(field, text, _CIDR_ALLOWED)
+    return network
