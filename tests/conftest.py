@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kubelive import Live
 
 
@@ -18,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def live() -> Iterator[Live]:
+def live() -> Live:
     """The cluster of the current kubeconfig. No cluster is a failure with a hint, never a skip."""
     from kubelive import Live  # noqa: PLC0415 - unit tests must not need the Kubernetes client
 
@@ -29,4 +27,4 @@ def live() -> Iterator[Live]:
         pytest.fail(
             f"no cluster answers ({error}); run `make cluster-up` and then `make api` or `make cluster`"
         )
-    yield connection
+    return connection

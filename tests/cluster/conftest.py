@@ -108,7 +108,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def make(live: Live) -> Iterator[Callable[..., str]]:
-    """Apply a workspace of class `cluster-tests` under a fresh name; all are deleted at the end of the test."""
+    """Apply a workspace of class `cluster-tests` under a fresh name; deleted when the test ends."""
     made: list[str] = []
 
     def apply(prefix: str = "t", *, wait: bool = True, **spec: object) -> str:
