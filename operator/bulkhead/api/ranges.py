@@ -78,20 +78,25 @@ def canonical_cidr(text: str, *, field: str = "cidr") -> str:
 
 
 def covering_range(cidr: str, ranges: Iterable[str]) -> str | None:
-    """The first of the ranges that contains the whole CIDR, or None."""
+    """The range that contains the whole CIDR, adjoining ranges taken together, or None."""
     inner = _network(cidr, "cidr")
-    return next((outer for outer in ranges if _contains(_network(outer, "range"), inner)), None)
+    merged = _merged(_network(text, "range") for text in ranges)
+    return next((str(outer) for outer in merged if _contains(outer, inner)), None)
 
 
-def denied_within(cidr: str, denied: Iterable[str]) -> tuple[str, ...]:
-    """The denied ranges that lie strictly inside the CIDR, merged and sorted: what `except` must list.
+def denied_within(cidr: str, denied: Iterable[str]) -> tuple[str, ...] | None:
+    """What an ipBlock for the CIDR must list under `except`, merged and sorted; None: nothing of it is left.
 
-    Without the IPv4-mapped range: the API server refuses it in an ipBlock (1.37), and it is never on the wire.
+    Without the IPv4-mapped range: the API server refuses it in an ipBlock (1.37), and no packet carries it.
     """
+    ranges = tuple(denied)
+    if covering_range(cidr, ranges) is not None:
+        return None
     outer = _network(cidr, "cidr")
-    ranges = (_network(text, "range") for text in denied)
-    inside = [range_ for range_ in ranges if _contains(outer, range_) and not _contains(_MAPPED, range_)]
-    return tuple(str(range_) for range_ in _merged(inside) if range_ != outer)
+    merged = _merged(_network(text, "range") for text in ranges)
+    return tuple(
+        str(inside) for inside in merged if _contains(outer, inside) and not _contains(_MAPPED, inside)
+    )
 
 
 def _contains(outer: _Network, inner: _Network) -> bool:
