@@ -12,10 +12,17 @@ from kubelive.workspaces import namespace_of, pod_of, tool_call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kubelive.backend import Backend
     from tests.cluster.conftest import Operator
 
-_METRICS = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
+    from kubelive.backend import Backend
+
+_METRICS = (
+    "import urllib.request as u;"
+    "print(u.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
+)
+    "import urllib.request as u;"
+    "print(u.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
+)
 
 
 def test_planted_value_is_nowhere_to_be_seen(
