@@ -20,9 +20,6 @@ _METRICS = (
     "import urllib.request as u;"
     "print(u.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
 )
-    "import urllib.request as u;"
-    "print(u.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
-)
 
 
 def test_planted_value_is_nowhere_to_be_seen(
