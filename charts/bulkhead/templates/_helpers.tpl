@@ -1,0 +1,30 @@
+{{/* Names are fixed: workspaces refer to some of them, and there is one installation per cluster. */}}
+{{- define "bulkhead.name" -}}bulkhead-operator{{- end -}}
+
+{{/* What selects the operator's pods; workspaces' NetworkPolicies select by it too. */}}
+{{- define "bulkhead.selector" -}}
+app.kubernetes.io/name: bulkhead
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{/*
+Labels of every object. The value of managed-by is Helm's, never "bulkhead": that one marks what the operator made.
+*/}}
+{{- define "bulkhead.labels" -}}
+app.kubernetes.io/name: bulkhead
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* registry/repository@digest or :tag, from an image value and the appVersion. */}}
+{{- define "bulkhead.image" -}}
+{{- $image := index . 0 -}}
+{{- with $image.registry }}{{ . }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default (index . 1) }}{{ end -}}
+{{- end -}}
