@@ -7,6 +7,7 @@ most 30 characters (the CRD says so), so no derived name here is ever cut.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 GROUP: Final = "bulkhead.dev"
@@ -36,6 +37,7 @@ DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
 GATEWAY: Final = "gateway"
 EGRESS: Final = "egress"
 RUNTIME: Final = "runtime"
+TOOL: Final = "tool"  # component of every tool; TOOL_LABEL tells which
 
 QUOTA: Final = "workspace"
 LIMITS: Final = "workspace"
@@ -58,6 +60,11 @@ OPERATOR_POD_LABELS: Final = {"app.kubernetes.io/name": "bulkhead", "app.kuberne
 GATEWAY_CLIENT_LABEL: Final = f"{GROUP}/gateway-client"  # namespaces whose pods may call gateways: "true"
 
 POD_UID: Final = 65532  # uid and gid of every container of the sandbox image
+
+
+def is_workspace_name(name: str) -> bool:
+    """Whether a workspace may have this name: an RFC 1123 label of at most 40 characters."""
+    return len(name) <= 40 and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is not None
 
 
 def namespace(workspace: str, workspace_uid: str) -> str:

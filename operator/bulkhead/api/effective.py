@@ -1,14 +1,39 @@
-"""A workspace's spec merged with its class: what render works from, every default filled in, every unit exact."""
+"""A workspace's spec merged with its class: every default filled in, every unit exact.
+
+Render works from it. Order of precedence, key by key: the workspace, its class, the built-in table. Defaults never exceed the
+class's ceilings: what nobody asked for is lowered, what somebody asked for is refused.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
+from typing import TYPE_CHECKING
 
-from bulkhead.api.workspace import AccessRule, EgressRule, Quota, Resources, Runtime, SecretSource, Tool
-from bulkhead.api.workspace_class import GatewayClient
+from bulkhead import duration
+from bulkhead.api.ceilings import class_violations
+from bulkhead.api.checks import spec_violations
+from bulkhead.api.merge import merged_quota, merged_resources, quota_shortages
+from bulkhead.api.ranges import DENIED_CIDRS
+from bulkhead.api.violation import Violation
 
-__all__ = ["Effective", "EffectiveLifecycle", "Violation"]
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bulkhead.api.workspace import (
+        AccessRule,
+        EgressRule,
+        Lifecycle,
+        Quota,
+        Resources,
+        Runtime,
+        SecretSource,
+        Tool,
+        WorkspaceSpec,
+    )
+    from bulkhead.api.workspace_class import GatewayClient, WorkspaceClassSpec
+
+__all__ = ["Effective", "EffectiveLifecycle", "Violation", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +50,7 @@ class EffectiveLifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """One workspace as it shall be; images and resources are resolved, so nothing here is optional by accident."""
+    """One workspace as it shall be; images and resources are resolved, nothing is optional by accident."""
 
     name: str
     uid: str
@@ -38,20 +63,106 @@ class Effective:
     tools: tuple[Tool, ...]  # in spec order; image and resources filled in
     egress: tuple[EgressRule, ...]
     secrets: tuple[SecretSource, ...]
-    quota: Quota
+    quota: Quota  # every key filled in, canonical
     access: tuple[AccessRule, ...]
     session_epoch: int
     gateway_resources: Resources
     egress_resources: Resources
     gateway_clients: tuple[GatewayClient, ...]
-    denied_cidrs: tuple[str, ...]
+    denied_cidrs: tuple[
+        str, ...
+    ]  # the always-denied and the class's; the cluster's own come with the context
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """Why a spec can never work as it is: the field, what was given, what is allowed."""
+def resolve(
+    *,
+    name: str,
+    uid: str,
+    generation: int,
+    created_at: datetime,
+    spec: WorkspaceSpec,
+    cls_name: str,
+    cls_spec: WorkspaceClassSpec,
+    sandbox_image: str,
+) -> Effective | tuple[Violation, ...]:
+    """The workspace as it shall be, or everything that keeps it from ever being: never an empty tuple."""
+    violations = spec_violations(name, created_at, spec) + class_violations(
+        created_at, spec, cls_spec, sandbox_image=sandbox_image
+    )
+    if violations:
+        return violations
+    defaults = cls_spec.defaults.resources
+    effective = Effective(
+        name=name,
+        uid=uid,
+        generation=generation,
+        created_at=created_at,
+        tenant_id=spec.tenant_id or name,
+        class_name=cls_name,
+        lifecycle=_lifecycle(spec.lifecycle, cls_spec),
+        runtime=_runtime(spec.runtime, defaults.runtime, sandbox_image),
+        tools=tuple(_tool(tool, defaults.tool, sandbox_image) for tool in spec.tools),
+        egress=spec.egress,
+        secrets=spec.secrets,
+        quota=merged_quota(spec.quota, cls_spec.defaults.quota, cls_spec.ceilings.quota),
+        access=spec.access,
+        session_epoch=spec.session_epoch,
+        gateway_resources=merged_resources("gateway", defaults.gateway),
+        egress_resources=merged_resources("egress", defaults.egress),
+        gateway_clients=cls_spec.gateway.clients,
+        denied_cidrs=tuple(dict.fromkeys((*DENIED_CIDRS, *cls_spec.denied_cidrs))),
+    )
+    return _shortages(effective) or effective
 
-    reason: str  # a Reason: InvalidSpec, ExceedsClass or UnknownClass
-    field: str
-    given: str
-    allowed: str
+
+def _lifecycle(lifecycle: Lifecycle, cls: WorkspaceClassSpec) -> EffectiveLifecycle:
+    defaults = cls.defaults.lifecycle
+    ttl = _seconds(lifecycle.ttl)
+    if ttl is None:
+        candidates = (_seconds(defaults.ttl), _seconds(cls.ceilings.ttl))
+        ttl = min((seconds for seconds in candidates if seconds is not None), default=None)
+    return EffectiveLifecycle(
+        ttl_seconds=ttl,
+        idle_ttl_seconds=_seconds(lifecycle.idle_ttl or defaults.idle_ttl),
+        expires_at=lifecycle.expires_at.astimezone(UTC) if lifecycle.expires_at else None,
+        provision_deadline_seconds=duration.seconds(
+            lifecycle.provision_deadline or defaults.provision_deadline
+        ),
+        warn_before_seconds=duration.seconds(lifecycle.warn_before or defaults.warn_before),
+        suspended=lifecycle.suspended,
+    )
+
+
+def _seconds(text: str | None) -> int | None:
+    return None if text is None else duration.seconds(text)
+
+
+def _runtime(runtime: Runtime | None, defaults: Resources | None, sandbox_image: str) -> Runtime | None:
+    if runtime is None:
+        return None
+    filled: dict[str, object] = {
+        "image": runtime.image or sandbox_image,
+        "resources": merged_resources("runtime", runtime.resources, defaults),
+    }
+    return runtime.model_copy(update=filled)
+
+
+def _tool(tool: Tool, defaults: Resources | None, sandbox_image: str) -> Tool:
+    filled: dict[str, object] = {
+        "image": tool.image or sandbox_image,
+        "resources": merged_resources("tool", tool.resources, defaults),
+    }
+    return tool.model_copy(update=filled)
+
+
+def _shortages(effective: Effective) -> tuple[Violation, ...]:
+    """A quota that cannot hold even one pod of each kind would leave a half-made workspace for ever."""
+    pods = [("gateway", 1, effective.gateway_resources)]
+    if effective.egress or any(tool.egress for tool in effective.tools):
+        pods.append(("egress", 1, effective.egress_resources))
+    runtime = effective.runtime
+    if runtime is not None and runtime.resources is not None:
+        pods.append(("runtime", runtime.replicas, runtime.resources))
+    pods += [(f"tool {tool.name}", 1, tool.resources) for tool in effective.tools if tool.resources]
+    storage = runtime.storage.size if runtime is not None and runtime.storage is not None else None
+    return quota_shortages(effective.quota, pods, storage)

@@ -2,83 +2,103 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, BeforeValidator, Field, WithJsonSchema
 
 from bulkhead.api.base import ApiModel
+from bulkhead.api.conditions import ConditionStatus, ConditionType, Reason
 
-__all__ = ["Condition", "ConditionStatus", "ConditionType", "GatewayStatus", "NamespaceRef", "Reason", "WorkspaceStatus"]
+__all__ = [
+    "Condition",
+    "ConditionStatus",
+    "ConditionType",
+    "GatewayStatus",
+    "NamespaceRef",
+    "Reason",
+    "WorkspaceStatus",
+]
 
-
-class ConditionType(StrEnum):
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    NAMESPACE_READY = "NamespaceReady"
-    NETWORK_ISOLATED = "NetworkIsolated"
-    QUOTA_APPLIED = "QuotaApplied"
-    SECRETS_SYNCED = "SecretsSynced"
-    GATEWAY_READY = "GatewayReady"
-    RUNTIME_READY = "RuntimeReady"
-    TOOLS_READY = "ToolsReady"
-    EXPIRING = "Expiring"
+_MESSAGE_LENGTH = 4096
 
 
-class ConditionStatus(StrEnum):
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
+def _shortened(message: object) -> object:
+    """Long server answers end up in messages; a status write must not fail over them."""
+    if isinstance(message, str) and len(message) > _MESSAGE_LENGTH:
+        return f"{message[: _MESSAGE_LENGTH - 4]} ..."
+    return message
 
 
-class Reason(StrEnum):
-    """The closed set of condition reasons."""
-
-    PROVISIONING = "Provisioning"
-    READY = "Ready"
-    NOT_READY = "NotReady"
-    NOT_REQUESTED = "NotRequested"  # e.g. no runtime asked for
-    SUSPENDED = "Suspended"
-    TERMINATING = "Terminating"
-    TEARDOWN_BLOCKED = "TeardownBlocked"
-    INVALID_SPEC = "InvalidSpec"
-    UNKNOWN_CLASS = "UnknownClass"
-    EXCEEDS_CLASS = "ExceedsClass"
-    NAMESPACE_CONFLICT = "NamespaceConflict"
-    SECRET_SOURCE_MISSING = "SecretSourceMissing"  # noqa: S105 - a reason
-    QUOTA_EXCEEDED = "QuotaExceeded"
-    UNSCHEDULABLE = "Unschedulable"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
-    CRASH_LOOP = "CrashLoop"
-    PROVISION_DEADLINE_EXCEEDED = "ProvisionDeadlineExceeded"
-    EXPIRES_SOON = "ExpiresSoon"
-    NOT_EXPIRING = "NotExpiring"
-    API_ERROR = "ApiError"
+# Open strings in the CRD: an older CRD must take what a newer operator says.
+_OPEN = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 64})
 
 
 class Condition(ApiModel):
-    type: ConditionType
+    """One aspect of the workspace, as in metav1.Condition."""
+
+    type: Annotated[ConditionType, _OPEN]
+    """Which aspect; docs/reference/conditions.md lists them."""
+
     status: ConditionStatus
-    reason: Reason
-    message: str = ""
-    observed_generation: int
-    last_transition_time: datetime
+    """True, False or Unknown."""
+
+    reason: Annotated[Reason, _OPEN]
+    """Why, in one word of a closed list; docs/reference/conditions.md explains each."""
+
+    message: Annotated[str, BeforeValidator(_shortened), Field(max_length=_MESSAGE_LENGTH)] = ""
+    """What, which object and what to do about it."""
+
+    observed_generation: int = Field(ge=0)
+    """Generation of the spec that this was judged from."""
+
+    last_transition_time: AwareDatetime
+    """When `status` of this condition last changed."""
 
 
 class NamespaceRef(ApiModel):
-    name: str
-    uid: str
+    """The workspace's namespace, by identity."""
+
+    name: str = Field(max_length=63)
+    """Name, derived from the workspace's name and UID."""
+
+    uid: str = Field(max_length=64)
+    """UID; a namespace with another UID is not this workspace's."""
 
 
 class GatewayStatus(ApiModel):
-    url: str
+    """How clients reach the gateway."""
+
+    url: str = Field(max_length=512)
+    """Base URL inside the cluster."""
 
 
 class WorkspaceStatus(ApiModel):
-    observed_generation: int = 0
-    phase: str = ""
+    """What the operator found and did; written by nobody else."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    """Generation of the spec that this status speaks of."""
+
+    phase: str = Field(default="", max_length=64)
+    """One word for people, derived from the conditions; programs read the conditions."""
+
     namespace: NamespaceRef | None = None
+    """The workspace's namespace, once it is there."""
+
     gateway: GatewayStatus | None = None
-    agents: str = ""  # print column, "ready/wanted" over runtime and tools
-    expires_at: datetime | None = None
-    last_activity: datetime | None = None
-    conditions: tuple[Condition, ...] = ()
+    """How clients reach the gateway, once its Service is there."""
+
+    agents: str = Field(default="", max_length=16)
+    """Ready and wanted pods of runtime and tools: `2/3`."""
+
+    expires_at: AwareDatetime | None = None
+    """The earliest deadline, by any of ttl, idleTTL and expiresAt."""
+
+    last_activity: AwareDatetime | None = None
+    """When the gateway last served a session, as far as the operator knows."""
+
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Aspects of the workspace, one of each type."""

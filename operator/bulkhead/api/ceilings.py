@@ -1,0 +1,135 @@
+"""What a class lets its workspaces ask for: ceilings and allow-lists, as checks that yield violations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bulkhead import duration, quantity
+from bulkhead.api.checks import egress_rules
+from bulkhead.api.conditions import Reason
+from bulkhead.api.ranges import covering_range, host_admitted_by
+from bulkhead.api.violation import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from bulkhead.api.workspace import Lifecycle, Quota, WorkspaceSpec
+    from bulkhead.api.workspace_class import WorkspaceClassSpec
+
+__all__ = ["QUOTA_KEYS", "class_violations"]
+
+# Field of Quota -> its name on the wire.
+QUOTA_KEYS = {
+    "cpu": "cpu",
+    "memory": "memory",
+    "pods": "pods",
+    "storage": "storage",
+    "ephemeral_storage": "ephemeralStorage",
+}
+
+
+def class_violations(
+    created_at: datetime, spec: WorkspaceSpec, cls: WorkspaceClassSpec, *, sandbox_image: str
+) -> tuple[Violation, ...]:
+    """Everything in the spec that goes beyond the class; empty: nothing."""
+    return (
+        *_lifecycle_violations(spec.lifecycle, cls.ceilings.ttl, created_at),
+        *_quota_violations(spec.quota, cls.ceilings.quota),
+        *_tool_count_violations(spec, cls),
+        *_image_violations(spec, cls, sandbox_image),
+        *_egress_violations(spec, cls),
+        *_secret_violations(spec, cls),
+    )
+
+
+def _exceeds(field: str, given: object, allowed: str) -> Violation:
+    return Violation(Reason.EXCEEDS_CLASS, field, str(given), allowed)
+
+
+def _lifecycle_violations(
+    lifecycle: Lifecycle, ceiling: str | None, created_at: datetime
+) -> Iterator[Violation]:
+    if ceiling is None:
+        return
+    longest = duration.seconds(ceiling)
+    if lifecycle.ttl is not None and duration.seconds(lifecycle.ttl) > longest:
+        yield _exceeds("spec.lifecycle.ttl", lifecycle.ttl, f"at most {ceiling}, the class's ceiling")
+    latest = created_at + timedelta(seconds=longest)
+    if lifecycle.expires_at is not None and lifecycle.expires_at > latest:
+        given, until = (
+            moment.isoformat().replace("+00:00", "Z") for moment in (lifecycle.expires_at, latest)
+        )
+        yield _exceeds(
+            "spec.lifecycle.expiresAt",
+            given,
+            f"at most {until}, creation plus the class's ceiling of {ceiling}",
+        )
+
+
+def _quota_violations(wanted: Quota | None, ceilings: Quota) -> Iterator[Violation]:
+    for key, wire in QUOTA_KEYS.items():
+        value, ceiling = getattr(wanted, key, None), getattr(ceilings, key)
+        if value is None or ceiling is None:
+            continue
+        if quantity.exact(str(value)) > quantity.exact(str(ceiling)):
+            yield _exceeds(f"spec.quota.{wire}", value, f"at most {ceiling}, the class's ceiling")
+
+
+def _tool_count_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:
+    if len(spec.tools) > cls.ceilings.tools:
+        yield _exceeds(
+            "spec.tools", f"{len(spec.tools)} tools", f"at most {cls.ceilings.tools}, the class's ceiling"
+        )
+
+
+def _image_violations(
+    spec: WorkspaceSpec, cls: WorkspaceClassSpec, sandbox_image: str
+) -> Iterator[Violation]:
+    images = [("spec.runtime.image", spec.runtime.image)] if spec.runtime else []
+    images += [(f"spec.tools[{index}].image", tool.image) for index, tool in enumerate(spec.tools)]
+    for field, image in images:
+        if image is None or image == sandbox_image:
+            continue
+        if not any(_image_matches(image, allowed) for allowed in cls.allowed.images):
+            yield _exceeds(field, image, _listed("the class's allowed.images", cls.allowed.images))
+
+
+def _image_matches(image: str, allowed: str) -> bool:
+    return image.startswith(allowed[:-1]) if allowed.endswith("*") else image == allowed
+
+
+def _egress_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:
+    for path, rule in egress_rules(spec):
+        hosts, cidrs = cls.allowed.egress_hosts, cls.allowed.egress_cidrs
+        if rule.host is not None and not host_admitted_by(rule.host, hosts):
+            yield _exceeds(f"{path}.host", rule.host, _listed("the class's allowed.egressHosts", hosts))
+        if rule.cidr is None:
+            continue
+        if covering_range(rule.cidr, cidrs) is None:
+            yield _exceeds(
+                f"{path}.cidr", rule.cidr, _listed("ranges inside the class's allowed.egressCIDRs", cidrs)
+            )
+        denied = covering_range(rule.cidr, cls.denied_cidrs)
+        if denied is not None:
+            yield _exceeds(
+                f"{path}.cidr", rule.cidr, f"ranges outside {denied}, which the class's deniedCIDRs deny"
+            )
+
+
+def _secret_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:
+    namespaces = cls.allowed.secret_namespaces
+    for index, secret in enumerate(spec.secrets):
+        if secret.from_.namespace not in namespaces:
+            yield _exceeds(
+                f"spec.secrets[{index}].from.namespace",
+                secret.from_.namespace,
+                _listed("the class's allowed.secretNamespaces", namespaces),
+            )
+
+
+def _listed(what: str, entries: tuple[str, ...]) -> str:
+    """A few entries are enough to see the pattern; a condition's message is bounded."""
+    shown = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "")
+    return f"{what}: {shown or 'none'}"

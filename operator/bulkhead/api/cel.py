@@ -1,0 +1,195 @@
+"""The rules that no OpenAPI keyword can express, in CEL, for the API server.
+
+What the pydantic validators in fields.py and the checks in checks.py refuse, these refuse at admission; the
+two are held together by the table of bad specs in tests. Optional fields need has(); a field with a default
+does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from bulkhead.api.ranges import DENIED_CIDRS
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
+__all__ = [
+    "ACCESS_RULE",
+    "CIDR",
+    "CLASS_ROOT",
+    "EGRESS_RULE",
+    "ENV_NAME",
+    "GATEWAY_CLIENT",
+    "LABEL_MAP",
+    "LIFECYCLE",
+    "POSITIVE_DURATION",
+    "POSITIVE_QUANTITY",
+    "QUANTITY",
+    "RESERVED_ENV",
+    "RESOURCES",
+    "RUNTIME",
+    "TOOL",
+    "WORKSPACE_ROOT",
+    "WORKSPACE_SPEC",
+    "Rule",
+]
+
+
+class Rule(NamedTuple):
+    """An expression that must be true, and what to say when it is not."""
+
+    rule: str
+    message: str
+
+
+def _rules(*rules: Rule) -> JsonDict:
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+def _request_within_limit(key: str) -> Rule:
+    request, limit = f"self.requests.{key}", f"self.limits.{key}"
+    return Rule(
+        f"!has(self.requests) || !has({request}) || !has(self.limits) || !has({limit}) || "
+        f"quantity(string({request})).compareTo(quantity(string({limit}))) <= 0",
+        f"requests.{key} must be at most limits.{key}",
+    )
+
+
+RESERVED_ENV: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+POSITIVE_QUANTITY: Final[JsonDict] = {
+    "x-kubernetes-int-or-string": True,
+    **_rules(
+        Rule(
+            "type(self) == int ? self > 0 : quantity(self).isGreaterThan(quantity('0'))",
+            "must be more than zero",
+        )
+    ),
+}
+QUANTITY: Final[JsonDict] = {
+    "x-kubernetes-int-or-string": True,
+    **_rules(Rule("type(self) == string || self >= 0", "must not be negative")),
+}
+POSITIVE_DURATION: Final = _rules(
+    Rule("duration(self) > duration('0s')", "must be longer than zero seconds"),
+)
+CIDR: Final = _rules(
+    Rule(
+        "isCIDR(self) && cidr(self) == cidr(self).masked()",
+        "must be an IPv4 or IPv6 range with no host bits set, such as 203.0.113.0/24",
+    )
+)
+ENV_NAME: Final = _rules(
+    Rule(
+        "!self.startsWith('BULKHEAD_') && "
+        f"!(self.upperAscii() in [{', '.join(repr(name) for name in RESERVED_ENV)}])",
+        "HTTP_PROXY, HTTPS_PROXY, NO_PROXY and BULKHEAD_* are set by Bulkhead",
+    )
+)
+LABEL_MAP: Final = _rules(
+    Rule(
+        (
+            "self.all(key, !format.qualifiedName().validate(key).hasValue() && "
+            "!format.labelValue().validate(self[key]).hasValue())"
+        ),
+        "must be label keys and values",
+    )
+)
+
+LIFECYCLE: Final = _rules(
+    Rule(
+        "!has(self.ttl) || !has(self.warnBefore) || duration(self.warnBefore) < duration(self.ttl)",
+        "warnBefore must be shorter than ttl",
+    )
+)
+RESOURCES: Final = _rules(
+    _request_within_limit("cpu"),
+    _request_within_limit("memory"),
+    _request_within_limit("ephemeralStorage"),
+)
+_DENIED: Final = ", ".join(
+    f"'{cidr}'" for cidr in DENIED_CIDRS if not cidr.startswith("::ffff:")
+)  # isCIDR refuses
+EGRESS_RULE: Final = _rules(
+    Rule("has(self.host) != has(self.cidr)", "exactly one of host and cidr must be set"),
+    Rule(
+        "!has(self.cidr) || !isCIDR(self.cidr) || "
+        f"![{_DENIED}].exists(range, cidr(range).containsCIDR(self.cidr))",
+        (
+            "cidr must lie outside the ranges that are always denied: private, loopback, link-local, "
+            "multicast, metadata and reserved ones"
+        ),
+    ),
+)
+RUNTIME: Final = _rules(
+    Rule("!has(self.storage) || self.replicas <= 1", "replicas must be at most 1 when storage is set"),
+)
+TOOL: Final = _rules(
+    Rule("has(self.image) || self.port != 8081", "port 8081 is the sandbox image's health port; use another"),
+)
+ACCESS_RULE: Final = _rules(
+    Rule(
+        (
+            "self.name != 'system:anonymous' && (self.kind != 'Group' || !self.name.startsWith('system:')"
+            " || self.name.startsWith('system:serviceaccounts:'))"
+        ),
+        (
+            "name must not stand for everybody: no system:anonymous and no system: group, except "
+            "system:serviceaccounts:<namespace>"
+        ),
+    )
+)
+WORKSPACE_SPEC: Final = _rules(
+    Rule(
+        (
+            "has(self.tenantID) == has(oldSelf.tenantID) && (!has(self.tenantID) || self.tenantID == "
+            "oldSelf.tenantID)"
+        ),
+        "tenantID cannot be changed, added or removed after creation",
+    ),
+    Rule("self.sessionEpoch >= oldSelf.sessionEpoch", "sessionEpoch can only be raised"),
+    Rule(
+        "!has(self.egress) || self.egress.size() == 0 || has(self.runtime)",
+        "egress is for the runtime, and runtime is not set; tools have an egress of their own",
+    ),
+    Rule(
+        (
+            "!has(self.tools) || self.tools.all(tool, !has(tool.secrets) || tool.secrets.all(name, "
+            "has(self.secrets) && self.secrets.exists(secret, secret.name == name)))"
+        ),
+        "tools[].secrets must name entries of secrets",
+    ),
+    Rule(
+        (
+            "!has(self.runtime) || !has(self.runtime.secrets) || self.runtime.secrets.all(name, "
+            "has(self.secrets) && self.secrets.exists(secret, secret.name == name))"
+        ),
+        "runtime.secrets must name entries of secrets",
+    ),
+)
+GATEWAY_CLIENT: Final = _rules(
+    Rule(
+        "self.namespaceLabels.size() > 0",
+        "namespaceLabels must not be empty: it would admit every namespace",
+    )
+)
+
+WORKSPACE_ROOT: Final = _rules(
+    Rule(
+        "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        (
+            "metadata.name must be at most 40 lower-case letters, digits and hyphens, starting and ending"
+            " with a letter or digit"
+        ),
+    )
+)
+CLASS_ROOT: Final = _rules(
+    Rule(
+        "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        (
+            "metadata.name must be at most 63 lower-case letters, digits and hyphens, starting and ending"
+            " with a letter or digit"
+        ),
+    )
+)

@@ -1,0 +1,118 @@
+"""Condition types and reasons, each with the text that documents it in docs/reference."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bulkhead.api.base import Documented
+
+__all__ = ["ConditionStatus", "ConditionType", "Reason"]
+
+
+class ConditionType(Documented):
+    """The aspects of a workspace, in the order in which they come true."""
+
+    READY = "Ready", "Everything that the spec asks for exists and serves, and the policies are in force."
+    RECONCILING = (
+        "Reconciling",
+        (
+            "The operator is working towards the spec: written as True, with Ready Unknown, before any "
+            "other work."
+        ),
+    )
+    STALLED = (
+        "Stalled",
+        (
+            "The operator cannot get further without a person: the reason and the message say which field"
+            " or object, what was given and what is allowed. What already runs is left as it is."
+        ),
+    )
+    NAMESPACE_READY = (
+        "NamespaceReady",
+        "The namespace exists, is this workspace's by UID, and enforces restricted Pod Security.",
+    )
+    NETWORK_ISOLATED = (
+        "NetworkIsolated",
+        (
+            "Default-deny and every allow policy are in place exactly as rendered, and no foreign policy "
+            "is beside them."
+        ),
+    )
+    QUOTA_APPLIED = "QuotaApplied", "ResourceQuota and LimitRange are in place exactly as rendered."
+    SECRETS_SYNCED = (
+        "SecretsSynced",
+        "Every secret of the spec was read at its source and is current in the workspace.",
+    )
+    GATEWAY_READY = "GatewayReady", "The gateway serves sessions, and the egress proxy runs if one is wanted."
+    RUNTIME_READY = "RuntimeReady", "As many runtime pods are available as the spec asks for."
+    TOOLS_READY = "ToolsReady", "Every tool's pod is available."
+    EXPIRING = "Expiring", "The deadline is nearer than warnBefore; the message names it and how to extend."
+
+
+class ConditionStatus(StrEnum):
+    """As in metav1.Condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(Documented):
+    """The closed set of condition reasons."""
+
+    PROVISIONING = "Provisioning", "Objects are being made or pods are starting; nothing to do but wait."
+    READY = "Ready", "As the spec asks."
+    NOT_READY = "NotReady", "Something that was or should be there does not serve; the message names it."
+    NOT_REQUESTED = "NotRequested", "The spec does not ask for it, for example for a runtime."
+    SUSPENDED = "Suspended", "spec.lifecycle.suspended is true: no pod runs; set it to false to go on."
+    TERMINATING = "Terminating", "The workspace was deleted or has expired, and teardown is under way."
+    TEARDOWN_BLOCKED = (
+        "TeardownBlocked",
+        (
+            "Teardown waits for an object that does not go away, mostly because of somebody's finalizer; "
+            "the message names it. Nothing foreign is ever removed by force."
+        ),
+    )
+    INVALID_SPEC = "InvalidSpec", "A field can never work as it is; the message names it and what is allowed."
+    UNKNOWN_CLASS = (
+        "UnknownClass",
+        (
+            "spec.className names no readable WorkspaceClass, or is left out while not exactly one class "
+            "is the default."
+        ),
+    )
+    EXCEEDS_CLASS = (
+        "ExceedsClass",
+        "A field asks beyond the class's ceilings or allow-lists; the message names both.",
+    )
+    NAMESPACE_CONFLICT = (
+        "NamespaceConflict",
+        "The namespace that this workspace needs exists and belongs to somebody else. It is not touched.",
+    )
+    SECRET_SOURCE_MISSING = (
+        "SecretSourceMissing",
+        "A Secret or key that spec.secrets names does not exist or may not be read; the message names it.",
+    )
+    QUOTA_EXCEEDED = (
+        "QuotaExceeded",
+        "The workspace's quota refuses a pod; raise spec.quota or lower the limits.",
+    )
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node has room for a pod, or none matches; the message has the scheduler's words.",
+    )
+    IMAGE_PULL_FAILED = "ImagePullFailed", "A node cannot pull an image; the message names pod and image."
+    CRASH_LOOP = "CrashLoop", "A container keeps ending; the message names it, its logs say why."
+    PROVISION_DEADLINE_EXCEEDED = (
+        "ProvisionDeadlineExceeded",
+        (
+            "Not Ready within lifecycle.provisionDeadline; the other conditions say what is missing. The "
+            "operator goes on trying."
+        ),
+    )
+    EXPIRES_SOON = "ExpiresSoon", "The deadline is nearer than warnBefore."
+    NOT_EXPIRING = "NotExpiring", "No deadline is near."
+    API_ERROR = (
+        "ApiError",
+        "The API server refuses or fails a request; the message has its words. Tried again.",
+    )

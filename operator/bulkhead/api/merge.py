@@ -1,0 +1,94 @@
+"""Quotas and resources, merged key by key and brought to the API server's spelling."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from bulkhead import quantity
+from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
+from bulkhead.api.ceilings import QUOTA_KEYS
+from bulkhead.api.conditions import Reason
+from bulkhead.api.violation import Violation
+from bulkhead.api.workspace import Quota, ResourceList, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["merged_quota", "merged_resources", "quota_shortages"]
+
+_RESOURCE_KEYS = ("cpu", "memory", "ephemeral_storage")
+PodSet = tuple[str, int, Resources]  # what, how many, what each may use
+
+
+def merged_quota(wanted: Quota | None, class_default: Quota, ceilings: Quota) -> Quota:
+    """Every key filled in and canonical; what comes from a default is lowered to the ceiling."""
+    merged: dict[str, str | int] = {}
+    for key in QUOTA_KEYS:
+        value = getattr(wanted, key, None)
+        if value is None:
+            default = getattr(class_default, key)
+            value = default if default is not None else getattr(BUILTIN_QUOTA, key)
+            ceiling = getattr(ceilings, key)
+            if ceiling is not None:
+                value = min(value, ceiling, key=_amount)
+        merged[key] = value if isinstance(value, int) else quantity.canonical(value)
+    return Quota.model_validate(merged)
+
+
+def merged_resources(component: str, *layers: Resources | None) -> Resources:
+    """Every key filled in and canonical; layers in order of precedence, the built-in table below them.
+
+    Where a request exceeds its limit, the one from the higher layer stands and moves the other, as
+    Kubernetes itself does with a limit and no request.
+    """
+    stack = [layer for layer in (*layers, BUILTIN_RESOURCES[component]) if layer is not None]
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
+    for key in _RESOURCE_KEYS:
+        request_layer, request = _first([layer.requests for layer in stack], key)
+        limit_layer, limit = _first([layer.limits for layer in stack], key)
+        if _amount(request) > _amount(limit):
+            request, limit = (request, request) if request_layer < limit_layer else (limit, limit)
+        requests[key] = quantity.canonical(request)
+        limits[key] = quantity.canonical(limit)
+    return Resources(requests=ResourceList(**requests), limits=ResourceList(**limits))
+
+
+def quota_shortages(quota: Quota, pods: Sequence[PodSet], storage: str | None) -> tuple[Violation, ...]:
+    """Where the quota is smaller than the sum of what the pods may use: they could never all run."""
+    needs: dict[str, Fraction] = {
+        key: sum((_amount(getattr(each.limits, key)) * count for _, count, each in pods), Fraction())
+        for key in _RESOURCE_KEYS
+    }
+    needs["pods"] = Fraction(sum(count for _, count, _ in pods))
+    needs["storage"] = _amount(storage or "0")
+    what = ", ".join(f"{name} x{count}" if count > 1 else name for name, count, _ in pods if count)
+    return tuple(
+        Violation(
+            Reason.INVALID_SPEC,
+            f"spec.quota.{wire}",
+            str(getattr(quota, key)),
+            f"at least {_spelled(key, needs[key])}, the sum for {what if key != 'storage' else 'volumes'}",
+        )
+        for key, wire in QUOTA_KEYS.items()
+        if _amount(getattr(quota, key)) < needs[key]
+    )
+
+
+def _first(lists: Sequence[ResourceList], key: str) -> tuple[int, str]:
+    return next(
+        (index, value) for index, each in enumerate(lists) if (value := getattr(each, key)) is not None
+    )
+
+
+def _amount(value: str | int) -> Fraction:
+    return quantity.exact(str(value))
+
+
+def _spelled(key: str, amount: Fraction) -> str:
+    if key == "cpu":
+        return quantity.format_millicores(
+            quantity.millicores(f"{amount.numerator * 1000 // amount.denominator}m")
+        )
+    return str(amount) if key == "pods" else quantity.format_bytes(-(-amount.numerator // amount.denominator))
