@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["RenderContext", "SecretValue"]
 
@@ -20,14 +25,17 @@ class SecretValue:
         """The bytes, for a Secret's data and nothing else."""
         return self._value
 
+    @override
     def __repr__(self) -> str:
         return "***"
 
     __str__ = __repr__
 
+    @override
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretValue) and other._value == self._value  # noqa: SLF001 - same class
+        return isinstance(other, SecretValue) and other._value == self._value
 
+    @override
     def __hash__(self) -> int:
         return hash(self._value)
 
