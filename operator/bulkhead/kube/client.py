@@ -88,12 +88,16 @@ class KubeClient:
         except NotFound:
             return None
 
-    async def list(self, kind: str, namespace: str | None = None, *, label_selector: str = "") -> _Manifests:
+    async def list(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> _Manifests:
         """Every matching object, read in pages; apiVersion and kind are filled in, which lists leave out."""
+        asked = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        selectors = {key: value for key, value in asked.items() if value}
         try:
-            return await self._pages(kind, namespace, label_selector, _CHUNK)
+            return await self._pages(kind, namespace, selectors, _CHUNK)
         except Gone:  # the continue token outlived the server's history: one page has no token
-            return await self._pages(kind, namespace, label_selector, 0)
+            return await self._pages(kind, namespace, selectors, 0)
 
     async def apply(self, manifest: Manifest, *, manager: str = FIELD_MANAGER) -> Manifest:
         """Server-side apply, forced: creates what is missing, takes back our fields; the live object returns.
@@ -165,11 +169,11 @@ class KubeClient:
         params = {"fieldManager": manager, "force": "true"}
         return await self._call(call, "PATCH", path, body=manifest, params=params, content_type=_APPLY)
 
-    async def _pages(self, kind: str, namespace: str | None, selector: str, limit: int) -> _Manifests:
+    async def _pages(
+        self, kind: str, namespace: str | None, selectors: Mapping[str, str], limit: int
+    ) -> _Manifests:
         entry = resource(kind)
-        params = {"limit": str(limit)} if limit else {}
-        if selector:
-            params["labelSelector"] = selector
+        params = dict(selectors) | ({"limit": str(limit)} if limit else {})
         found: _Manifests = []
         while True:
             call = Call("list", kind, namespace, None)

@@ -1,0 +1,5 @@
+"""`python -m bulkhead.cli`."""
+
+from bulkhead.cli.main import main
+
+raise SystemExit(main())
