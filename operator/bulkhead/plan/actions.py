@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bulkhead.plan.observed import Manifest
+if TYPE_CHECKING:
+    from bulkhead.plan.observed import Manifest
 
 __all__ = ["Action", "Apply", "Delete", "Plan", "Replace"]
 
