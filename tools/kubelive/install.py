@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from kubelive.kubectl import kubectl
 
 __all__ = ["OPERATOR_NAMESPACE", "RELEASE", "helm", "image_references", "install", "uninstall"]
 
@@ -43,12 +46,22 @@ def _image_values(key: str, reference: str) -> list[str]:
     return [f"{key}.registry={registry}", f"{key}.repository={name}", f"{key}.tag={tag}"]
 
 
+def _cluster_ranges() -> list[str]:
+    """Pod, Service and node ranges where they are public addresses, as on the test cluster."""
+    ranges = [os.environ[key] for key in ("BULKHEAD_POD_CIDR", "BULKHEAD_SERVICE_CIDR") if key in os.environ]
+    nodes = kubectl(
+        "get", "nodes", "-o", "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}"
+    ).stdout.split()
+    return [f"settings.clusterCIDRs={{{','.join([*ranges, *(f'{node}/32' for node in nodes)])}}}"]
+
+
 def install(*values: str) -> None:
     """Install or upgrade the release; returns once the operator is Available."""
     references = image_references()
     settings = [
         *_image_values("image", references["operator"]),
         *_image_values("sandboxImage", references["sandbox"]),
+        *_cluster_ranges(),
         *values,
     ]
     # --take-ownership: the CRDs may have been applied by kubectl before, as the quickstart allows.
