@@ -120,7 +120,7 @@ def _remove_foreign_policy(draft: _Draft, desired: Rendered, key: ObjectKey, liv
 
 def _removals(desired: Rendered, observed: Observed, workspace_uid: str) -> tuple[tuple[Action, ...], ...]:
     """What the spec no longer asks for, in the order down: pods before the policies around them."""
-    wanted = {key_of(manifest) for manifest in desired.manifests} | desired.withheld
+    wanted = {key_of(manifest) for manifest in desired.manifests} | desired.withheld.keys()
     waves: dict[Wave, list[Action]] = {}
     for key, live in sorted(observed.objects.items()):
         if key not in wanted and carries_our_label(live, workspace_uid) and not is_going(live):

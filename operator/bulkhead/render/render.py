@@ -49,13 +49,11 @@ def render(effective: Effective, context: RenderContext) -> Rendered:
         )
     _doors(effective, context, manifests, missing)
     _agents(effective, context, manifests, missing)
-    withheld = {key: facts for key, facts in missing.items() if facts}
     return Rendered(
         namespace=namespace_of(effective),
         gateway_url=gateway_url(effective, context),
         manifests=tuple(sorted((stamped(manifest) for manifest in manifests), key=_apply_order)),
-        withheld=frozenset(withheld),
-        waiting_for=tuple(sorted({fact for facts in withheld.values() for fact in facts})),
+        withheld={key: facts for key, facts in sorted(missing.items()) if facts},
     )
 
 

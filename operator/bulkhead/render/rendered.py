@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
 
 from bulkhead import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Manifest", "ObjectKey", "Rendered", "Wave", "is_pod_bearing", "key_of", "wave_of"]
 
@@ -81,5 +84,10 @@ class Rendered:
     namespace: str
     gateway_url: str
     manifests: tuple[Manifest, ...]
-    withheld: frozenset[ObjectKey] = frozenset()  # wanted, but a fact is missing: never pruned
-    waiting_for: tuple[str, ...] = ()  # the missing facts: "Service gateway", "Secret platform/search:token"
+    # Wanted, but facts are missing ("Service gateway", "Secret platform/search:token"): never pruned.
+    withheld: Mapping[ObjectKey, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def waiting_for(self) -> tuple[str, ...]:
+        """The missing facts, each once."""
+        return tuple(sorted({fact for facts in self.withheld.values() for fact in facts}))

@@ -1,0 +1,205 @@
+"""Small pure checks in ordered chains: the first problem of a chain is what its condition says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bulkhead import names, quantity
+from bulkhead.api.conditions import ConditionType, Reason
+from bulkhead.plan.compare import Difference, compare, is_edited, settled
+from bulkhead.plan.findings import Problem, listed
+from bulkhead.plan.ownership import is_going, namespace_is_ours
+from bulkhead.plan.workloads import why_unavailable
+from bulkhead.render.rendered import ObjectKey, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bulkhead.api.effective import Effective
+    from bulkhead.plan.observed import Manifest, Observed
+    from bulkhead.render.rendered import Rendered
+
+__all__ = ["CHECKS", "Check", "Evidence", "everything_in_place", "first_problem", "namespace_conflict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What checks look at."""
+
+    effective: Effective
+    desired: Rendered
+    observed: Observed
+
+    def wanted(self, *kinds: str) -> tuple[Manifest, ...]:
+        """The manifests of these kinds."""
+        return tuple(manifest for manifest in self.desired.manifests if manifest["kind"] in kinds)
+
+    def live(self, manifest: Manifest) -> Manifest | None:
+        """The live object behind a manifest."""
+        key = key_of(manifest)
+        return self.observed.namespace if key.kind == "Namespace" else self.observed.objects.get(key)
+
+
+Check = Callable[[Evidence], Problem | None]
+
+
+def first_problem(checks: Iterable[Check], evidence: Evidence) -> Problem | None:
+    """The first problem in order, or None: the condition is True."""
+    return next((problem for check in checks if (problem := check(evidence)) is not None), None)
+
+
+def namespace_conflict(evidence: Evidence) -> Problem | None:
+    """The derived name is taken by a namespace that is not ours."""
+    if evidence.observed.namespace is None or namespace_is_ours(evidence.observed, evidence.effective.uid):
+        return None
+    return Problem(
+        Reason.NAMESPACE_CONFLICT,
+        f"Namespace {evidence.desired.namespace}: exists and belongs to somebody else, it is not touched; "
+        "delete it, or delete this workspace and make it again (a new one gets another namespace)",
+    )
+
+
+def everything_in_place(evidence: Evidence) -> Problem | None:
+    """Every manifest has its equal in the cluster; the rest of the conditions say what that means."""
+    return _in_place(evidence, evidence.desired.manifests)
+
+
+def _in_place(evidence: Evidence, manifests: Iterable[Manifest]) -> Problem | None:
+    missing: list[str] = []
+    edited: list[str] = []
+    for manifest in manifests:
+        live = evidence.live(manifest)
+        if live is None or is_going(live):
+            missing.append(str(key_of(manifest)))
+        elif compare(settled(manifest, live), live) is not Difference.NONE:
+            (edited if is_edited(manifest, live) else missing).append(str(key_of(manifest)))
+    if edited:
+        return Problem(Reason.NOT_READY, f"{listed(edited)}: not as rendered, to be repaired")
+    if missing:
+        return Problem(Reason.PROVISIONING, f"{listed(missing)}: not in place yet")
+    return None
+
+
+def _namespace_in_place(evidence: Evidence) -> Problem | None:
+    live = evidence.observed.namespace
+    if live is not None and is_going(live):
+        return Problem(
+            Reason.NOT_READY,
+            f"Namespace {evidence.desired.namespace}: was deleted by somebody, is made again when it is gone",
+        )
+    return _in_place(evidence, evidence.wanted("Namespace"))
+
+
+def _policies_in_place(evidence: Evidence) -> Problem | None:
+    return _in_place(evidence, evidence.wanted("NetworkPolicy"))
+
+
+def _no_foreign_policy(evidence: Evidence) -> Problem | None:
+    """Policies add up, so any policy beside ours can only open a way."""
+    ours = {key_of(manifest) for manifest in evidence.wanted("NetworkPolicy")}
+    foreign = [
+        str(key) for key in evidence.observed.objects if key.kind == "NetworkPolicy" and key not in ours
+    ]
+    if not foreign:
+        return None
+    return Problem(Reason.NOT_READY, f"{listed(foreign)}: not part of this workspace, to be deleted")
+
+
+def _quota_in_place(evidence: Evidence) -> Problem | None:
+    return _in_place(evidence, evidence.wanted("ResourceQuota", "LimitRange"))
+
+
+def _quota_counted(evidence: Evidence) -> Problem | None:
+    """A quota limits nothing until the controller manager has counted what is there."""
+    for manifest in evidence.wanted("ResourceQuota"):
+        live = evidence.live(manifest) or {}
+        if not _same_amounts(manifest["spec"]["hard"], (live.get("status") or {}).get("hard") or {}):
+            return Problem(
+                Reason.PROVISIONING, f"{key_of(manifest)}: not counted by the controller manager yet"
+            )
+    return None
+
+
+def _same_amounts(wanted: Mapping[str, str], counted: Mapping[str, str]) -> bool:
+    return wanted.keys() <= counted.keys() and all(
+        quantity.exact(amount) == quantity.exact(counted[name]) for name, amount in wanted.items()
+    )
+
+
+def _sources_readable(evidence: Evidence) -> Problem | None:
+    missing = list(evidence.observed.missing_secret_sources)
+    if not missing:
+        return None
+    return Problem(
+        Reason.SECRET_SOURCE_MISSING,
+        f"Secret {listed(missing)}: does not exist or may not be read; create it or let the operator read it",
+    )
+
+
+def _secrets_in_place(evidence: Evidence) -> Problem | None:
+    withheld = [key for key in evidence.desired.withheld if key.kind == "Secret"]
+    if withheld:
+        facts = sorted({fact for key in withheld for fact in evidence.desired.withheld[key]})
+        return Problem(Reason.PROVISIONING, f"{listed(facts)}: not known yet")
+    return _in_place(evidence, evidence.wanted("Secret"))
+
+
+def _not_suspended(evidence: Evidence) -> Problem | None:
+    if not evidence.effective.lifecycle.suspended:
+        return None
+    return Problem(Reason.SUSPENDED, "spec.lifecycle.suspended is true; set it to false to go on")
+
+
+def _gateway_serves(evidence: Evidence) -> Problem | None:
+    return _serves(evidence, names.GATEWAY)
+
+
+def _egress_serves(evidence: Evidence) -> Problem | None:
+    """No egress is wanted where nothing may go out."""
+    wanted = ObjectKey("Deployment", names.EGRESS) in {key_of(m) for m in evidence.desired.manifests}
+    return _serves(evidence, names.EGRESS) if wanted else None
+
+
+def _runtime_serves(evidence: Evidence) -> Problem | None:
+    return None if evidence.effective.runtime is None else _serves(evidence, names.RUNTIME)
+
+
+def _tools_serve(evidence: Evidence) -> Problem | None:
+    """Every tool that does not serve is named; the most telling reason of them decides."""
+    problems = {
+        tool.name: problem
+        for tool in evidence.effective.tools
+        if (problem := _serves(evidence, names.tool(tool.name))) is not None
+    }
+    if not problems:
+        return None
+    telling = min(problems.values(), key=lambda problem: problem.reason is Reason.PROVISIONING)
+    return Problem(telling.reason, "; ".join(problem.message for problem in problems.values()))
+
+
+def _serves(evidence: Evidence, name: str) -> Problem | None:
+    key = ObjectKey("Deployment", name)
+    live = evidence.observed.objects.get(key)
+    facts = evidence.desired.withheld.get(key)
+    if facts is not None and live is None:
+        sources = any(fact.startswith("Secret ") for fact in facts)
+        reason = Reason.SECRET_SOURCE_MISSING if sources else Reason.PROVISIONING
+        return Problem(reason, f"{key}: waits for {listed(list(facts))}")
+    if live is None or is_going(live):
+        return Problem(Reason.PROVISIONING, f"{key}: not in place yet")
+    wanted = (manifest for manifest in evidence.desired.manifests if key_of(manifest) == key)
+    return _in_place(evidence, wanted) or why_unavailable(live, evidence.observed.pods)
+
+
+# In the order in which they come true, which is also the order in which they explain why Ready is not.
+CHECKS: Final[Mapping[ConditionType, tuple[Check, ...]]] = {
+    ConditionType.NAMESPACE_READY: (namespace_conflict, _namespace_in_place),
+    ConditionType.NETWORK_ISOLATED: (_policies_in_place, _no_foreign_policy),
+    ConditionType.QUOTA_APPLIED: (_quota_in_place, _quota_counted),
+    ConditionType.SECRETS_SYNCED: (_sources_readable, _secrets_in_place),
+    ConditionType.GATEWAY_READY: (_not_suspended, _gateway_serves, _egress_serves),
+    ConditionType.RUNTIME_READY: (_not_suspended, _runtime_serves),
+    ConditionType.TOOLS_READY: (_not_suspended, _tools_serve),
+}
