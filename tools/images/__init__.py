@@ -1,0 +1,1 @@
+"""The operator's and the sandbox's image: `python -m images build | load | verify | refs`."""
