@@ -12,6 +12,7 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.tools/uv/bin/uv)
 RUN := $(UV) run --frozen
 export PYTHONPATH := tools:operator:sandbox-image/src
+export PATH := $(CURDIR)/.tools/uv/bin:$(PATH)
 PYTHON_SOURCES := operator sandbox-image tools tests bench
 # Points kubectl, helm and every test at the cluster that `make cluster-up` made.
 WITH_CLUSTER = eval "$$($(RUN) python -m cluster env)"
