@@ -57,7 +57,8 @@ def _lifecycle_violations(
     if lifecycle.ttl is not None and duration.seconds(lifecycle.ttl) > longest:
         yield _exceeds("spec.lifecycle.ttl", lifecycle.ttl, f"at most {ceiling}, the class's ceiling")
     latest = created_at + timedelta(seconds=longest)
-    if lifecycle.expires_at is not None and lifecycle.expires_at > latest:
+    # With a ttl of its own the workspace ends by that, whatever else it names: the earliest deadline wins.
+    if lifecycle.ttl is None and lifecycle.expires_at is not None and lifecycle.expires_at > latest:
         given, until = (
             moment.isoformat().replace("+00:00", "Z") for moment in (lifecycle.expires_at, latest)
         )

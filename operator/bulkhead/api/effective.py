@@ -1,7 +1,7 @@
 """A workspace's spec merged with its class: every default filled in, every unit exact.
 
-Render works from it. Order of precedence, key by key: the workspace, its class, the built-in table. Defaults never exceed the
-class's ceilings: what nobody asked for is lowered, what somebody asked for is refused.
+Render works from it. Order of precedence, key by key: the workspace, its class, the built-in table. Defaults
+never exceed the class's ceilings: what nobody asked for is lowered, what somebody asked for is refused.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def choose_class(
             found = f"{len(defaults)} are: {', '.join(defaults)}" if defaults else "none is"
             return _unknown_class(
                 "nothing",
-                f'a name, as not exactly one class is annotated {DEFAULT_CLASS_ANNOTATION}: "true" ({found}); '
+                f"a name, as not exactly one class is annotated {DEFAULT_CLASS_ANNOTATION}=true ({found}); "
                 f"classes: {existing}",
             )
         class_name = defaults[0]

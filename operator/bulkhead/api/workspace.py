@@ -48,7 +48,7 @@ class Lifecycle(ApiModel):
     start) to deletion, such as `30m`. Default: the class's, else none."""
 
     expires_at: AwareDatetime | None = None
-    """Absolute end, RFC 3339 with an offset, such as `2026-12-01T00:00:00Z`. Not before the workspace's
+    """Absolute end, RFC 3339 with an offset, such as `2026-12-01T00:00:00Z`. After the workspace's
     creation; setting it into the past of a running workspace ends it now. Default: none."""
 
     provision_deadline: fields.Duration | None = None
@@ -152,7 +152,7 @@ class Runtime(ApiModel):
     """Volume at /data that outlives the pod and is deleted with the workspace. Default: none."""
 
     secrets: _Names = ()
-    """Names from `spec.secrets`, each readable at /run/bulkhead/secrets/<name>."""
+    """Names from `spec.secrets`, each in a file, /run/bulkhead/secrets/<name>/value."""
 
 
 class Tool(ApiModel):
@@ -189,7 +189,7 @@ class Tool(ApiModel):
     """Where this tool, and only this tool, may connect, through the egress proxy. Default: nowhere."""
 
     secrets: _Names = ()
-    """Names from `spec.secrets`, each readable at /run/bulkhead/secrets/<name>."""
+    """Names from `spec.secrets`, each in a file, /run/bulkhead/secrets/<name>/value."""
 
     allow: tuple[fields.McpToolName, ...] = Field(default=(), max_length=64, json_schema_extra=SET)
     """MCP tool names that callers may use. Default: every tool that the server offers."""

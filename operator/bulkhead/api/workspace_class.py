@@ -123,7 +123,8 @@ class GatewaySettings(ApiModel):
 
 
 class WorkspaceClassSpec(ApiModel):
-    """Defaults, ceilings and allow-lists for the workspaces of this class; empty, it allows nothing extra."""
+    """Defaults, ceilings and allow-lists for the workspaces of this class; empty, it allows nothing
+    extra."""
 
     defaults: Defaults = Defaults()
     """What a workspace gets where it says nothing."""

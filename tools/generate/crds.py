@@ -1,0 +1,27 @@
+"""The CRDs as YAML: for `kubectl apply -f crds/`, and again for the chart, which reads only its own files."""
+
+from __future__ import annotations
+
+import yaml
+
+from bulkhead.api.crd import MAX_CRD_BYTES, custom_resource_definitions
+
+__all__ = ["crd_files"]
+
+_FOLDERS = ("crds", "charts/bulkhead/files/crds")
+_HEADER = "# Generated from operator/bulkhead/api by `make generate`; do not edit.\n"
+
+
+def crd_files() -> dict[str, str]:
+    """Path -> text; refuses to make a CRD that plain `kubectl apply` could not take."""
+    files: dict[str, str] = {}
+    for crd in custom_resource_definitions():
+        text = _HEADER + yaml.safe_dump(crd, sort_keys=False, width=110, allow_unicode=True)
+        spec = crd["spec"]
+        if len(text.encode()) > MAX_CRD_BYTES:
+            raise ValueError(
+                f"{crd['metadata']['name']}: {len(text.encode())} bytes, at most {MAX_CRD_BYTES}"
+            )
+        for folder in _FOLDERS:
+            files[f"{folder}/{spec['group']}_{spec['names']['plural']}.yaml"] = text
+    return files
