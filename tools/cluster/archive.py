@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 ENV_PATH = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+TEMPORARY = "/tmp"  # noqa: S108 - a folder of the image, not of this machine
 CREATED = "2026-01-01T00:00:00Z"  # constant, so that equal content has equal digests
 
 
@@ -108,12 +109,12 @@ def tree(source: Path, inside: str) -> dict[str, Path]:
 
 def _layer(files: Mapping[str, Path], links: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
-    folders = {str(parent) for path in (*files, *links) for parent in Path(path).parents} | {"/tmp"}
+    folders = {str(parent) for path in (*files, *links) for parent in Path(path).parents}
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for folder in sorted(folders - {"/"}):
+        for folder in sorted((folders | {TEMPORARY}) - {"/"}):
             info = tarfile.TarInfo(folder.lstrip("/"))
             info.type = tarfile.DIRTYPE
-            info.mode = 0o1777 if folder == "/tmp" else 0o755
+            info.mode = 0o1777 if folder == TEMPORARY else 0o755
             tar.addfile(info)
         for inside, source in sorted(files.items()):
             info = tarfile.TarInfo(inside.lstrip("/"))

@@ -57,7 +57,7 @@ def cilium_image_name() -> str:
 def build_node_image(
     name: str, programs: Mapping[str, Path], engine: Engine, settings: Settings, progress: Progress
 ) -> None:
-    """An image of this name is in the engine: kind's base, Kubernetes, and every image a cluster of ours pulls."""
+    """The engine has an image of this name: kind's base, Kubernetes, every image that a cluster pulls."""
     root = node_base(settings, progress)
     work = settings.run / "node-image"
     shutil.rmtree(work, ignore_errors=True)
@@ -70,7 +70,7 @@ def build_node_image(
         with progress.step("Kubernetes release tarball"):
             tarball = _release(root, programs, settings, work)
         with progress.step(f"kind build node-image (log {log})"):
-            build = [programs["kind"], "build", "node-image", "--type", "file", tarball]
+            build: list[str | Path] = [programs["kind"], "build", "node-image", "--type", "file", tarball]
             build += ["--base-image", "localhost/kind-base:local", "--image", name]
             env = {**engine.environment, "TMPDIR": str(work)}  # kind unpacks the tarball there
             run(in_namespace(engine, build), timeout=600, env=env, log=log)
@@ -184,7 +184,7 @@ def _kind_images(pause: str, root: Path, programs: Mapping[str, Path], kind: Pat
     build = kind / "pkg/build/nodeimage"
     config = (kind / "images/base/files/etc/containerd/config.toml").read_text()
     sandbox = re.search(r'sandbox_image = "([^"]+)"', config)
-    # kindnet's program is not built here; its name points at the pause image so that kind has nothing to pull.
+    # kindnet's program is not built here; its name points at the pause image, so kind pulls nothing.
     pauses = {pause, _constant("kindnetdImage", build / "const_cni.go"), *([sandbox[1]] if sandbox else [])}
     busybox = {"/bin/busybox": Path("/bin/busybox")}
     links = _busybox_links()

@@ -36,7 +36,7 @@ def checks(addresses: dict[str, str]) -> list[Check]:
 
     def fetch(host: str, port: int = 8080) -> str:
         url = f"http://{host}:{port}/"
-        # Debian's static busybox dies in wget, so our toolbox has curl; the public image has a wget that works.
+        # Debian's static busybox dies in wget, so our toolbox has curl; the public one's wget works.
         return f"if command -v curl >/dev/null; then curl -sS -m 2 {url}; else wget -q -T 2 -O - {url}; fi"
 
     return [

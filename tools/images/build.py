@@ -1,4 +1,4 @@
-"""Images out of the Dockerfiles: by buildah on a Debian root made here, or by the user's engine on the public one."""
+"""Images out of the Dockerfiles: by buildah on a Debian root made here, or by the user's engine."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Builder:
 
     @property
     def base_key(self) -> str:
-        """What the base is made from, as text."""
-        return PUBLIC_BASE if self.engine else recipe_key(SUITE, *BASE_PACKAGES, *NO_DOCUMENTS)
+        """What the base is made from and how it is built on, as text."""
+        recipe = recipe_key(Path(__file__), SUITE, *BASE_PACKAGES, *NO_DOCUMENTS)
+        return PUBLIC_BASE if self.engine else recipe
 
 
 def builder(settings: Settings, progress: Progress) -> Builder:
@@ -136,14 +137,31 @@ def _by_buildah(who: Builder, spec: Spec, context: Path, archive: Path, log: Pat
     base = _base(settings, who.progress)
     # A storage of its own that goes with the build: nothing is left to prune, and two builds are strangers.
     storage = archive.parent / "storage"
-    flags = ["buildah", "--root", storage, "--runroot", storage / "run", "--storage-driver", "vfs"]
+    flags: list[str | Path] = [
+        "buildah",
+        "--root",
+        storage,
+        "--runroot",
+        storage / "run",
+        "--storage-driver",
+        "vfs",
+    ]
     env = {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(archive.parent)}
     try:
         container = run([*flags, "from", "scratch"], timeout=60, env=env).strip()
         run([*flags, "add", "--quiet", container, base, "/"], timeout=300, env=env, log=log)
         run([*flags, "commit", "--quiet", "--rm", container, "localhost/base"], timeout=300, env=env, log=log)
-        command = [*flags, "build", "--timestamp", "0", "--pull-never", "--build-arg", "BASE=localhost/base"]
-        command += ["--network", "none", "--format", "docker", "-t", spec.development_name]
+        # In the older format the name of a build container becomes part of the image, and no two are equal.
+        command = [*flags, "build", "--timestamp", "0", "--pull-never", "--network", "none"]
+        command += [
+            "--network",
+            "none",
+            "--format",
+            "oci",
+            "--identity-label=false",
+            "-t",
+            spec.development_name,
+        ]
         command += ["-f", context / spec.dockerfile, context]
         run(command, timeout=BUILD_SECONDS, env=env, log=log)
         target = f"docker-archive:{archive}:{spec.development_name}"

@@ -26,9 +26,7 @@ def uv_program() -> str:
     own = REPOSITORY / ".tools/uv/bin/uv"
     found = os.environ.get("UV") or shutil.which("uv") or (str(own) if own.exists() else None)
     if found is None:
-        raise Refusal(
-            "no `uv` in PATH: it reads uv.lock for the images; `make .venv` installs one, or: pip install uv"
-        )
+        raise Refusal("no `uv` in PATH to read uv.lock; `make .venv` brings one, and so does: pip install uv")
     return found
 
 
@@ -54,7 +52,7 @@ def unpacked(spec: Spec, wanted: str, settings: Settings, progress: Progress) ->
         listing = aside / "requirements.txt"
         listing.write_text(wanted)
         log = settings.logs / f"wheels-{spec.name}.log"
-        command = [uv_program(), "pip", "install", "--target", aside / "lib", "--requirements", listing]
+        command: list[str | Path] = [uv_program(), "pip", "install", "--target", aside / "lib", "--requirements", listing]
         command += ["--require-hashes", "--only-binary", ":all:", "--no-deps", "--link-mode", "copy"]
         command += ["--python-platform", PLATFORM, "--python-version", PYTHON_VERSION]
         with progress.step(f"wheels of the {spec.name} image (log {log})"):

@@ -1,4 +1,4 @@
-"""What the images promise, checked on the finished archives: size, content, user, and that a build is repeatable."""
+"""What the images promise, checked on the archives: size, content, user, and a repeatable build."""
 
 from __future__ import annotations
 
