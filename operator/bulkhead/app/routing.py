@@ -1,0 +1,64 @@
+"""From a watch event to the workspace that must be looked at: enqueue a key, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkhead import names
+from bulkhead.engine.queue import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bulkhead.engine.echoes import Echoes
+    from bulkhead.engine.fleet import Fleet
+    from bulkhead.engine.queue import WorkQueue
+
+__all__ = ["NAMESPACE_PREFIX", "Router"]
+
+NAMESPACE_PREFIX: Final = "bh-"
+_DELETED: Final = "DELETED"
+
+
+class Router:
+    """What each kind's events mean; synchronous, so that order is kept."""
+
+    def __init__(self, queue: WorkQueue, fleet: Fleet, echoes: Echoes) -> None:
+        self._queue = queue
+        self._fleet = fleet
+        self._echoes = echoes
+
+    def workspace(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A TenantWorkspace itself; `kind` None is the list at start: all at once, at low priority."""
+        name = body["metadata"]["name"]
+        if kind == _DELETED:
+            self._fleet.forget(name)
+        else:
+            self._fleet.see(dict(body))
+        if kind == _DELETED or not self._echoes.is_echo(body):
+            self._queue.add(name, Priority.BACKGROUND if kind is None else Priority.FRESH)
+
+    def workspace_class(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A class changed: every workspace that uses it, after whatever is fresh."""
+        if kind is None:
+            return  # the list at start: all workspaces are queued anyway
+        for name in self._fleet.of_class(body["metadata"]["name"]):
+            self._queue.add(name, Priority.BACKGROUND)
+
+    def child(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """An object that carries our labels; the list at start says nothing new."""
+        if kind is None or self._echoes.is_echo(body):
+            return
+        if owner := self._owner(body["metadata"]):
+            self._queue.add(owner)
+
+    def policy(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A NetworkPolicy, ours or not: inside a workspace's namespace a foreign one opens ways."""
+        if str(body["metadata"].get("namespace", "")).startswith(NAMESPACE_PREFIX):
+            self.child(kind, body)
+
+    def _owner(self, metadata: Mapping[str, Any]) -> str | None:
+        """By namespace where there is one: a label can be forged or taken off, a namespace cannot be left."""
+        namespace = metadata.get("namespace") or metadata["name"]
+        label = (metadata.get("labels") or {}).get(names.WORKSPACE_LABEL)
+        return self._fleet.owner_of(namespace) or label

@@ -1,0 +1,85 @@
+"""The operator's settings: one typed record from BULKHEAD_* environment variables, unknown ones refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bulkhead.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Settings", "from_environment"]
+
+_PREFIX = "BULKHEAD_"
+
+
+def _json(value: object) -> object:
+    """Lists and maps travel as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError("not JSON") from error
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Cidrs = Annotated[tuple[str, ...], BeforeValidator(_json)]
+Labels = Annotated[dict[str, str], BeforeValidator(_json)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_json)]
+
+
+class Settings(BaseModel):
+    """Everything that may differ between installations; each field is BULKHEAD_<FIELD> in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sandbox_image: str = Field(min_length=1)
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secrets: Names = ()
+    operator_namespace: str = "bulkhead-system"
+    operator_service_account: str = "bulkhead"
+    pod_name: str = "bulkhead-local"  # identity at the Lease
+    cluster_cidrs: Cidrs = ()
+    cluster_domain: str = "cluster.local"
+    dns_namespace: str = "kube-system"
+    dns_pod_labels: Labels = {"k8s-app": "kube-dns"}
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    health_port: Port = 8081
+    metrics_port: Port = 9464
+    kubeconfig: Path | None = None  # outside of a cluster; in a pod the service account counts
+    workers: int = Field(default=8, ge=1, le=64)
+    reconcile_timeout_seconds: Seconds = 60.0
+    sweep_seconds: Seconds = 600.0  # every workspace is compared at least so often
+    lease_duration_seconds: Seconds = 15.0
+    lease_renew_seconds: Seconds = 10.0
+    lease_retry_seconds: Seconds = 2.0
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings, or InvalidValue naming the variable, what was given and what is allowed."""
+    given = {
+        name.removeprefix(_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(_PREFIX)
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise _first_fault(error) from None
+
+
+def _first_fault(error: ValidationError) -> InvalidValue:
+    fault: dict[str, Any] = dict(error.errors(include_url=False)[0])
+    variable = _PREFIX + str(fault["loc"][0]).upper()
+    if fault["type"] == "missing":
+        return InvalidValue(variable, None, "it is required")
+    if fault["type"] == "extra_forbidden":
+        return InvalidValue(variable, fault["input"], "no such setting exists")
+    return InvalidValue(variable, fault["input"], str(fault["msg"]))
