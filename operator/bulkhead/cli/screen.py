@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ __all__ = ["age", "lines"]
 Json = dict[str, Any]
 
 _DETAIL_LINES: Final = 3  # of the cause of trouble, before the tables
+_EVENT_LINES: Final = 3
 _COLOURS: Final = {"good": "32", "busy": "33", "bad": "31", "quiet": "2"}
+_GROUPS: Final = ("ready", "not ready", "stalled", "suspended", "ending")
 _NOT_LAYERS: Final = ("Ready", "Reconciling", "Stalled", "Expiring")
 
 
@@ -87,15 +90,19 @@ def _quiet(rows: Sequence[Json], shown: Sequence[Json]) -> bool:
 
 
 def _totals(rows: Sequence[Json]) -> str:
-    counts = (
-        (sum(row["ready"] == "True" and not row["deleting"] for row in rows), "ready"),
-        (sum(_ready(row) in {"no", "unknown"} and not row["stalled"] for row in rows), "not ready"),
-        (sum(row["stalled"] and not row["deleting"] and not row["suspended"] for row in rows), "stalled"),
-        (sum(_ready(row) == "suspended" for row in rows), "suspended"),
-        (sum(row["deleting"] for row in rows), "ending"),
-    )
+    counted = Counter(_group(row) for row in rows)
     word = "workspace" if len(rows) == 1 else "workspaces"
-    return f"{len(rows)} {word}: " + ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"{len(rows)} {word}: " + ", ".join(f"{counted[what]} {what}" for what in _GROUPS if counted[what])
+
+
+def _group(row: Json) -> str:
+    """The one of `_GROUPS` that the workspace is counted in."""
+    ready = _ready(row)
+    if ready in {"ending", "suspended"}:
+        return ready
+    if row["stalled"]:
+        return "stalled"
+    return "ready" if ready == "yes" else "not ready"
 
 
 def _one(report: Json, width: int, *, colour: bool) -> list[str]:
@@ -155,7 +162,7 @@ def _events(events: Sequence[Json] | None, width: int) -> list[str]:
             age(each["ageSeconds"]),
             (each["note"] or "-") + (f" (x{each['count']})" if each["count"] > 1 else ""),
         )
-        for each in events
+        for each in events[:_EVENT_LINES]
     ]
     return _columns(table, width)
 
