@@ -103,7 +103,7 @@ def make(spec: Spec, who: Builder, context: Path, wanted: str, target: Path) -> 
 
 
 def build_again(spec: Spec, who: Builder) -> Built:
-    """The image built once more from the present sources, whatever is in the cache; its archive is gone then."""
+    """The image built once more from the present sources, past the cache; its archive is gone then."""
     aside = who.settings.cache / "images" / f".{spec.name}-again"
     shutil.rmtree(aside, ignore_errors=True)
     context = aside / "context"

@@ -22,7 +22,7 @@ PLATFORM = "x86_64-manylinux_2_28"
 
 
 def uv_program() -> str:
-    """The uv that runs us, the one in PATH, or the one that `make` installed; a refusal where there is none."""
+    """The uv that runs us, that is in PATH or that `make` installed; refuses where there is none."""
     own = REPOSITORY / ".tools/uv/bin/uv"
     found = os.environ.get("UV") or shutil.which("uv") or (str(own) if own.exists() else None)
     if found is None:
@@ -52,7 +52,15 @@ def unpacked(spec: Spec, wanted: str, settings: Settings, progress: Progress) ->
         listing = aside / "requirements.txt"
         listing.write_text(wanted)
         log = settings.logs / f"wheels-{spec.name}.log"
-        command: list[str | Path] = [uv_program(), "pip", "install", "--target", aside / "lib", "--requirements", listing]
+        command: list[str | Path] = [
+            uv_program(),
+            "pip",
+            "install",
+            "--target",
+            aside / "lib",
+            "--requirements",
+            listing,
+        ]
         command += ["--require-hashes", "--only-binary", ":all:", "--no-deps", "--link-mode", "copy"]
         command += ["--python-platform", PLATFORM, "--python-version", PYTHON_VERSION]
         with progress.step(f"wheels of the {spec.name} image (log {log})"):
