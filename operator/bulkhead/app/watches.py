@@ -105,7 +105,7 @@ def _handler(route: Callable[[str | None, Mapping[str, Any]], None]) -> Any:
 
 
 def _connection(credentials: Credentials) -> kopf.ConnectionInfo:
-    """What kopf wants: it reads certificates from base64 or files and the token once: after a 401 it logs in again."""
+    """Certificates as files and the token as it is now: after a 401 kopf logs in again."""
     token = credentials.token
     if credentials.token_file is not None:
         token = credentials.token_file.read_text().strip()

@@ -1,0 +1,5 @@
+"""`python -m bulkhead.app`: the operator."""
+
+from bulkhead.app.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,295 @@
+"""Builds everything once, waits for the Lease, and runs until a signal or a failure ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import kopf
+
+from bulkhead.app import endpoints, settings, watches
+from bulkhead.app.routing import Router
+from bulkhead.engine.activity import GatewayActivity
+from bulkhead.engine.clock import SystemClock
+from bulkhead.engine.deadlines import Deadlines, TokenBucket
+from bulkhead.engine.echoes import Echoes
+from bulkhead.engine.expire import Expirer
+from bulkhead.engine.fleet import Fleet
+from bulkhead.engine.gather import Gatherer
+from bulkhead.engine.keys import SigningKeys
+from bulkhead.engine.queue import WorkQueue
+from bulkhead.engine.reconcile import Parts, Reconciler
+from bulkhead.engine.report import Reporter
+from bulkhead.engine.sweep import Sweeper
+from bulkhead.engine.workers import Workers
+from bulkhead.errors import BulkheadError, InvalidValue
+from bulkhead.kube.auth import in_cluster, kubeconfig
+from bulkhead.kube.client import KubeClient
+from bulkhead.kube.events import EventWriter
+from bulkhead.kube.lease import Election, LeaseSettings
+from bulkhead.render.context import RenderContext
+from bulkhead.telemetry import logs
+from bulkhead.telemetry.health import Health
+from bulkhead.telemetry.logs import LogEvent
+from bulkhead.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bulkhead.app.settings import Settings
+    from bulkhead.kube.answers import Call
+    from bulkhead.kube.auth import Credentials
+    from bulkhead.kube.events import Happening
+
+__all__ = ["main"]
+
+_LEASE: Final = "bulkhead-operator"
+_DRAIN_SECONDS: Final = 10.0
+# Deletions that fall due together: one every 20 ms in the long run, the first fifty at once.
+_EXPIRIES_PER_SECOND, _EXPIRY_BURST = 50.0, 50.0
+
+
+def main() -> int:
+    """The process: 0 after a signal, 1 after a failure, 2 for settings that cannot work."""
+    try:
+        chosen = settings.from_environment(os.environ)
+        credentials = _credentials(chosen)
+    except (InvalidValue, OSError) as error:
+        print(f"bulkhead: {error}", file=sys.stderr)  # noqa: T201 - no log is configured yet
+        return 2
+    logs.configure(chosen.log_level)
+    try:
+        asyncio.run(Operator(chosen, credentials).run())
+    except BulkheadError as error:
+        logs.error(LogEvent.OPERATOR_FAILED, error=str(error))
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of a process says why it ends
+        logs.error(LogEvent.OPERATOR_FAILED, exception=error, error=type(error).__name__)
+        return 1
+    logs.info(LogEvent.OPERATOR_STOPPED)
+    return 0
+
+
+def _credentials(chosen: Settings) -> Credentials:
+    """An explicit kubeconfig, else the pod's service account."""
+    return kubeconfig(chosen.kubeconfig) if chosen.kubeconfig is not None else in_cluster()
+
+
+class Operator:
+    """One process of the operator, leading or standing by."""
+
+    def __init__(self, chosen: Settings, credentials: Credentials) -> None:
+        self._settings = chosen
+        self._credentials = credentials
+        self._random = random.Random(secrets.randbits(64)).random  # noqa: S311 - jitter
+        self._clock = SystemClock()
+        self._metrics = Metrics(_version())
+        self._stopping = asyncio.Event()
+        self._started = False
+        self._leading = False
+        self._fleet, self._echoes = Fleet(), Echoes()
+        self._queue = WorkQueue(random=self._random, on_add=self._metrics.queue_adds.inc)
+        self._metrics.observe_queue(lambda: len(self._queue), self._queue_oldest_seconds)
+
+    async def run(self) -> None:
+        """Serve health, wait for the Lease, work, and leave tidily."""
+        self._listen_to_signals()
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                KubeClient(self._credentials, random=self._random, observer=self._observe)
+            )
+            for runner in await endpoints.serve(
+                health_port=self._settings.health_port,
+                metrics_port=self._settings.metrics_port,
+                health=self._health,
+                metrics=self._exposition,
+            ):
+                stack.push_async_callback(runner.cleanup)
+            self._started = True
+            logs.info(LogEvent.OPERATOR_STARTED, version=_version(), identity=self._settings.pod_name)
+            election = self._election(client)
+            if not await self._unless_stopped(election.acquire):
+                return
+            stack.push_async_callback(election.release)
+            self._leading = True
+            self._metrics.leader.set(1)
+            logs.info(LogEvent.LEADER_ACQUIRED, identity=self._settings.pod_name)
+            await self._lead(client, election, stack)
+
+    async def _lead(self, client: KubeClient, election: Election, stack: AsyncExitStack) -> None:
+        """Everything that only the holder of the Lease does; the first part that ends, ends all."""
+        events = EventWriter(
+            client,
+            instance=self._settings.pod_name,
+            now=self._clock.now,
+            new_id=lambda: secrets.token_hex(8),
+            on_drop=_dropped,
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        deadlines = Deadlines(
+            self._clock,
+            self._queue.add,
+            TokenBucket(_EXPIRIES_PER_SECOND, _EXPIRY_BURST, self._clock),
+        )
+        workers = Workers(
+            self._queue,
+            Reconciler(self._parts(client, events, deadlines, session)).reconcile,
+            metrics=self._metrics,
+            count=self._settings.workers,
+            timeout_seconds=self._settings.reconcile_timeout_seconds,
+            new_id=lambda: secrets.token_hex(4),
+        )
+        sweep = Sweeper(
+            client,
+            self._queue,
+            deadlines,
+            self._fleet,
+            interval_seconds=self._settings.sweep_seconds,
+            random=self._random,
+        )
+        working = asyncio.create_task(workers.run(), name="workers")
+        beside = [
+            asyncio.create_task(part, name=name)
+            for name, part in (
+                ("lease", election.hold()),
+                ("events", events.run()),
+                ("deadlines", deadlines.run()),
+                ("sweep", sweep.run()),
+                ("watches", self._watch()),
+                ("stop", self._stopping.wait()),
+            )
+        ]
+        await self._until_one_ends([working, *beside])
+        logs.info(LogEvent.OPERATOR_STOPPING)
+        self._queue.close()
+        _, late = await asyncio.wait([working], timeout=_DRAIN_SECONDS)
+        await events.drain(1.0)
+        for task in (*late, *beside):
+            task.cancel()
+        ended = await asyncio.gather(working, *beside, return_exceptions=True)
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
+
+    async def _until_one_ends(self, tasks: list[asyncio.Task[object]]) -> None:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self._stopping.set()
+
+    async def _unless_stopped(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Whether the step was done before a signal came."""
+        doing = asyncio.ensure_future(step())
+        stopped = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([doing, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in (doing, stopped):
+            task.cancel()
+        await asyncio.gather(doing, stopped, return_exceptions=True)
+        return doing.done() and not doing.cancelled() and doing.exception() is None
+
+    async def _watch(self) -> None:
+        """Run kopf until it ends; watches that cannot go on end the process, which is started again."""
+        router = Router(self._queue, self._fleet, self._echoes)
+        ready = asyncio.Event()
+        watching = kopf.operator(
+            registry=watches.registry(router, lambda: self._credentials),
+            settings=watches.settings(),
+            clusterwide=True,
+            standalone=True,
+            ready_flag=ready,
+            stop_flag=self._stopping,
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(watching, name="kopf")
+            listening = group.create_task(self._take_signals_back(ready))
+            running.add_done_callback(lambda _: listening.cancel())
+
+    async def _take_signals_back(self, ready: asyncio.Event) -> None:
+        """Running kopf takes the signal handlers; a signal must end everything, not the watches alone."""
+        await ready.wait()
+        self._listen_to_signals()
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+
+    def _parts(
+        self, client: KubeClient, events: EventWriter, deadlines: Deadlines, session: aiohttp.ClientSession
+    ) -> Parts:
+        namespace = self._settings.operator_namespace
+        keys = SigningKeys(client, namespace)
+        return Parts(
+            client=client,
+            clock=self._clock,
+            gatherer=Gatherer(client, keys),
+            keys=keys,
+            expirer=Expirer(client, GatewayActivity(session)),
+            reporter=Reporter(client, self._echoes, events.tell),
+            echoes=self._echoes,
+            deadlines=deadlines,
+            fleet=self._fleet,
+            metrics=self._metrics,
+            base=_context(self._settings),
+        )
+
+    def _election(self, client: KubeClient) -> Election:
+        lease = LeaseSettings(
+            namespace=self._settings.operator_namespace,
+            name=_LEASE,
+            identity=self._settings.pod_name,
+            duration_seconds=self._settings.lease_duration_seconds,
+            renew_seconds=self._settings.lease_renew_seconds,
+            retry_seconds=self._settings.lease_retry_seconds,
+        )
+        return Election(client, lease, now=self._clock.now, random=self._random)
+
+    def _observe(self, call: Call, status: int | None, seconds: float) -> None:
+        self._metrics.observe_request(call.verb, call.kind, status, seconds)
+
+    def _queue_oldest_seconds(self) -> float:
+        return self._queue.oldest_seconds()
+
+    def _health(self) -> Health:
+        return Health(
+            leading=self._leading,
+            started=self._started,
+            stopping=self._stopping.is_set(),
+            queue_depth=len(self._queue),
+            queue_oldest_seconds=self._queue.oldest_seconds(),
+        )
+
+    def _exposition(self) -> bytes:
+        self._metrics.set_phases(self._fleet.phases())
+        return self._metrics.text()
+
+
+def _context(chosen: Settings) -> RenderContext:
+    return RenderContext(
+        operator_namespace=chosen.operator_namespace,
+        operator_service_account=chosen.operator_service_account,
+        sandbox_image=chosen.sandbox_image,
+        image_pull_policy=chosen.image_pull_policy,
+        image_pull_secrets=chosen.image_pull_secrets,
+        cluster_cidrs=chosen.cluster_cidrs,
+        dns_namespace=chosen.dns_namespace,
+        dns_pod_labels=chosen.dns_pod_labels,
+        cluster_domain=chosen.cluster_domain,
+    )
+
+
+def _dropped(happening: Happening, why: str) -> None:
+    logs.warning(LogEvent.EVENT_DROPPED, workspace=happening.workspace, reason=happening.reason, cause=why)
+
+
+def _version() -> str:
+    try:
+        return version("bulkhead-operator")
+    except PackageNotFoundError:  # run from a source tree, as the image does
+        return "0.1.0"
