@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from bulkhead import names
+from bulkhead.app.settings import from_environment
 
 from .conftest import NAMESPACE, ROOT
 
@@ -144,6 +145,42 @@ def test_an_image_is_named_by_digest_if_there_is_one(helm: Helm) -> None:
 
     assert f"registry.example:5000/bulkhead/operator@{digest}" == container["image"]
     assert "bulkhead/sandbox:7" == environment["BULKHEAD_SANDBOX_IMAGE"]
+
+
+def test_the_operator_understands_every_setting_of_the_chart(helm: Helm) -> None:
+    """It refuses to start with a variable that it does not know or cannot read."""
+    release = helm(
+        'settings.clusterCIDRs=["198.51.100.0/24"]',
+        'settings.dns={"namespace":"dns","podLabels":{"app":"coredns"}}',
+        'settings.logLevel="debug"',
+    )
+    pod = release.one("Deployment", OPERATOR)["spec"]["template"]["spec"]
+    from_the_api = {
+        "metadata.name": "bulkhead-operator-x",
+        "metadata.namespace": NAMESPACE,
+        "spec.serviceAccountName": pod["serviceAccountName"],
+    }
+    environment = {
+        entry["name"]: entry["value"]
+        if "value" in entry
+        else from_the_api[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        for entry in pod["containers"][0]["env"]
+    }
+    ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+
+    settings = from_environment(environment)
+
+    assert {"health": settings.health_port, "metrics": settings.metrics_port} == ports
+    assert ("bulkhead-operator", NAMESPACE) == (
+        settings.operator_service_account,
+        settings.operator_namespace,
+    )
+    assert (("198.51.100.0/24",), "dns", {"app": "coredns"}, "debug") == (
+        settings.cluster_cidrs,
+        settings.dns_namespace,
+        settings.dns_pod_labels,
+        settings.log_level,
+    )
 
 
 def test_chart_and_code_are_one_version() -> None:
