@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 _SECRET_FILE_MODE: Final = 0o440  # read through fsGroup, by nobody else
-_TMP_SIZE: Final = "256Mi"  # counts against the container's ephemeral-storage limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +172,8 @@ def secret_volume(volume: str, secret: str, key: str) -> Manifest:
 def _pod_spec(
     account: str, context: RenderContext, containers: Sequence[Manifest], pod: PodShape
 ) -> Manifest:
+    # What is in /tmp counts against this limit anyway; more would only evict the pod by another name.
+    tmp_size = containers[0]["resources"]["limits"]["ephemeral-storage"]
     spec: Manifest = {
         "automountServiceAccountToken": False,
         "containers": list(containers),
@@ -182,7 +183,7 @@ def _pod_spec(
         "serviceAccountName": account,
         "shareProcessNamespace": False,
         "terminationGracePeriodSeconds": 30,
-        "volumes": [*pod.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE}}],
+        "volumes": [*pod.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": tmp_size}}],
         **(_cluster_dns() if pod.trusted else _no_dns(pod.hosts)),
     }
     if context.image_pull_secrets:
