@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import yaml
+from typing_extensions import override
 
 from bulkhead.api.crd import MAX_CRD_BYTES, custom_resource_definitions
 
 __all__ = ["crd_files"]
 
 _FOLDERS = ("crds", "charts/bulkhead/files/crds")
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes repeated parts out: people and tools read the file without YAML anchors."""
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 _HEADER = "# Generated from operator/bulkhead/api by `make generate`; do not edit.\n"
 
 
@@ -16,7 +27,7 @@ def crd_files() -> dict[str, str]:
     """Path -> text; refuses to make a CRD that plain `kubectl apply` could not take."""
     files: dict[str, str] = {}
     for crd in custom_resource_definitions():
-        text = _HEADER + yaml.safe_dump(crd, sort_keys=False, width=110, allow_unicode=True)
+        text = _HEADER + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
         spec = crd["spec"]
         if len(text.encode()) > MAX_CRD_BYTES:
             raise ValueError(

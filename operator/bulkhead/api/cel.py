@@ -126,7 +126,10 @@ RUNTIME: Final = _rules(
     Rule("!has(self.storage) || self.replicas <= 1", "replicas must be at most 1 when storage is set"),
 )
 TOOL: Final = _rules(
-    Rule("has(self.image) || self.port != 8081", "port 8081 is the sandbox image's health port; use another"),
+    Rule(
+        "has(self.image) || !has(self.port) || self.port != 8081",
+        "port 8081 is the sandbox image's health port; use another",
+    ),
 )
 ACCESS_RULE: Final = _rules(
     Rule(

@@ -76,7 +76,8 @@ def _lifecycle_violations(lifecycle: Lifecycle, created_at: datetime) -> Iterato
 
 
 def _duplicates(spec: WorkspaceSpec) -> Iterator[Violation]:
-    lists: list[tuple[str, Iterable[str]]] = [
+    lists: list[tuple[str, Iterable[object]]] = [
+        *((f"{path}.ports", rule.ports) for path, rule in egress_rules(spec)),
         ("spec.tools[].name", (tool.name for tool in spec.tools)),
         ("spec.secrets[].name", (secret.name for secret in spec.secrets)),
     ]
@@ -86,6 +87,7 @@ def _duplicates(spec: WorkspaceSpec) -> Iterator[Violation]:
     for index, tool in enumerate(spec.tools):
         lists.append((f"spec.tools[{index}].env[].name", (variable.name for variable in tool.env)))
         lists.append((f"spec.tools[{index}].secrets", tool.secrets))
+        lists.append((f"spec.tools[{index}].allow", tool.allow))
     for field, values in lists:
         for value, count in Counter(values).items():
             if count > 1:

@@ -126,8 +126,9 @@ def _definition(
                             "name": name,
                             "type": type_,
                             "jsonPath": path,
-                            "priority": priority,
                             "description": text,
+                            # The server drops a zero, and Helm would then see a difference for ever.
+                            **({"priority": priority} if priority else {}),
                         }
                         for name, type_, path, priority, text in columns
                     ],

@@ -142,20 +142,20 @@ HostAllowance = Annotated[str, Field(min_length=1, max_length=253, pattern=_HOST
 
 Cpu = Annotated[
     str,
-    BeforeValidator(_as_text),
     Field(max_length=10, pattern=_CPU_PATTERN, json_schema_extra=cel.POSITIVE_QUANTITY),
     AfterValidator(_positive_quantity),
+    BeforeValidator(_as_text),  # last: pydantic drops the pattern from the schema behind a function
 ]
 Size = Annotated[
     str,
-    BeforeValidator(_as_text),
     Field(max_length=20, pattern=_SIZE_PATTERN, json_schema_extra=cel.POSITIVE_QUANTITY),
     AfterValidator(_positive_quantity),
+    BeforeValidator(_as_text),  # last: pydantic drops the pattern from the schema behind a function
 ]
 OptionalSize = Annotated[  # zero means none at all
     str,
-    BeforeValidator(_as_text),
     Field(max_length=20, pattern=_SIZE_PATTERN, json_schema_extra=cel.QUANTITY),
+    BeforeValidator(_as_text),  # last: pydantic drops the pattern from the schema behind a function
 ]
 Duration = Annotated[
     str,

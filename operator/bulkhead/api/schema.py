@@ -77,7 +77,8 @@ def _converted(node: Schema, definitions: _Definitions, *, defaults: bool, path:
             for name, child in schema["properties"].items()
         }
     if "items" in schema:
-        schema["items"] = _converted(schema["items"], definitions, defaults=defaults, path=f"{path}[]")
+        # No defaults inside lists: client-side apply replaces lists whole, so every repeat would be a change.
+        schema["items"] = _converted(schema["items"], definitions, defaults=False, path=f"{path}[]")
         schema.setdefault("x-kubernetes-list-type", "atomic")
     if isinstance(schema.get("additionalProperties"), dict):
         values = schema["additionalProperties"]

@@ -70,7 +70,7 @@ class Ceilings(ApiModel):
     """What a workspace may ask for at most; beyond it: condition Stalled, reason ExceedsClass."""
 
     ttl: fields.Duration | None = None
-    """Longest life, from creation, for `lifecycle.ttl` and `lifecycle.expiresAt`; also the life of a
+    """Longest life, from creation: for `lifecycle.ttl`, for `lifecycle.expiresAt` without a ttl, and for a
     workspace that names no end. Default: no ceiling."""
 
     quota: Quota = Quota()
@@ -123,8 +123,7 @@ class GatewaySettings(ApiModel):
 
 
 class WorkspaceClassSpec(ApiModel):
-    """Defaults, ceilings and allow-lists for the workspaces of this class; empty, it allows nothing
-    extra."""
+    """Defaults, ceilings and allow-lists for workspaces of this class; empty, it allows nothing extra."""
 
     defaults: Defaults = Defaults()
     """What a workspace gets where it says nothing."""
