@@ -1,0 +1,117 @@
+"""What a role is told at start: one JSON text in the environment, read whole or refused whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from bulkhead_sandbox.shape import Bounds, ShapeError, decode
+from bulkhead_wire import strict_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "VARIABLE",
+    "ConfigError",
+    "EgressConfig",
+    "EgressListener",
+    "EgressRuleConfig",
+    "GatewayConfig",
+    "RuntimeConfig",
+    "ToolConfig",
+    "ToolRunnerConfig",
+    "read",
+]
+
+T = TypeVar("T")
+VARIABLE = "BULKHEAD_CONFIG"
+Port = Annotated[int, Bounds(0, 65535)]  # 0: any free one, for tests
+
+
+class ConfigError(Exception):
+    """The program cannot start; the message names the field and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolConfig:
+    """One MCP server that callers may reach by name."""
+
+    name: str
+    url: str
+    allow: tuple[str, ...]  # MCP tool names; empty: every one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """Whose tokens to accept, and where the tools are."""
+
+    workspace: str
+    workspace_uid: str
+    audience: str
+    issuer: str
+    session_epoch: int
+    listen: Port
+    operator_listen: Port
+    health_listen: Port
+    jwks_file: str
+    tools: tuple[ToolConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressRuleConfig:
+    """Exactly one of host and cidr."""
+
+    ports: tuple[int, ...]
+    host: str | None = None
+    cidr: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressListener:
+    """One client: its port is its identity, fenced by NetworkPolicy."""
+
+    port: Port
+    client: str
+    rules: tuple[EgressRuleConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressConfig:
+    """Who may go where, and where no one may go."""
+
+    workspace: str
+    workspace_uid: str
+    health_listen: Port
+    denied_cidrs: tuple[str, ...]
+    listeners: tuple[EgressListener, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRunnerConfig:
+    """Where the MCP server listens."""
+
+    listen: Port
+    path: str
+    health_listen: Port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """Where the waiting runtime answers."""
+
+    listen: Port
+    health_listen: Port
+
+
+def read(cls: type[T], environment: Mapping[str, str]) -> T:
+    """The role's config from BULKHEAD_CONFIG; ConfigError names the variable or the field that is wrong."""
+    text = environment.get(VARIABLE)
+    if not text:
+        raise ConfigError(f"{VARIABLE} is not set; it holds the role's configuration as JSON")
+    try:
+        return decode(cls, strict_json.loads(text.encode(), max_depth=8))
+    except strict_json.StrictJsonError as error:
+        raise ConfigError(f"{VARIABLE}: {error}") from error
+    except ShapeError as error:
+        raise ConfigError(f"{VARIABLE}: {error}") from error

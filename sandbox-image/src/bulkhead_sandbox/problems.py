@@ -1,0 +1,80 @@
+"""Errors as RFC 9457 problems: what kind, never which check failed nor whether another's object exists."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import orjson
+
+__all__ = ["CONTENT_TYPE", "Problem", "Slug", "problem_body"]
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Slug(Enum):
+    """Every kind of problem: name on the wire, status, title, and what to do."""
+
+    MALFORMED = ("malformed", 400, "The request cannot be read", "Send one JSON object in UTF-8.")
+    INVALID_TOKEN = ("invalid-token", 401, "The session token is not accepted", "Get a new session token.")
+    INSUFFICIENT_SCOPE = (
+        "insufficient-scope",
+        403,
+        "The session may not do this",
+        "Get a token with the scope.",
+    )
+    EGRESS_DENIED = (
+        "egress-denied",
+        403,
+        "The destination is not allowed",
+        "This is policy and final; do not retry or look for another way.",
+    )
+    NOT_FOUND = ("not-found", 404, "There is nothing here", "Look at what the session may use.")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here", "Use another method.")
+    BODY_TOO_LARGE = ("body-too-large", 413, "The request is too large", "Send less.")
+    UNSUPPORTED_MEDIA_TYPE = (
+        "unsupported-media-type",
+        415,
+        "The body is not in a form that is read here",
+        "Send application/json without Content-Encoding.",
+    )
+    INVALID_FIELD = ("invalid-field", 422, "A field of the request is not accepted", "Correct the field.")
+    TOO_MANY_CONCURRENT = (
+        "too-many-concurrent",
+        429,
+        "Too much is under way at once",
+        "Wait until something has ended.",
+    )
+    INTERNAL = ("internal", 500, "The gateway failed", "Report the request id.")
+    UPSTREAM_ERROR = ("upstream-error", 502, "The service behind did not answer as it should", "Try again.")
+    NOT_READY = ("not-ready", 503, "The service is not ready", "Try again shortly.")
+    UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The service behind took too long", "Try again.")
+    TOOL_TIMEOUT = ("tool-timeout", 504, "The tool took too long", "Ask for less, or allow more time.")
+
+    def __init__(self, slug: str, status: int, title: str, advice: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+        self.advice = advice
+
+
+class Problem(Exception):
+    """Raised by a handler, answered as problem+json."""
+
+    def __init__(self, slug: Slug, *, detail: str | None = None, field: str | None = None) -> None:
+        super().__init__(slug.slug)
+        self.slug = slug
+        self.detail = detail
+        self.field = field
+
+
+def problem_body(slug: Slug, *, instance: str, detail: str | None = None, **members: Any) -> bytes:
+    """The JSON of a problem; members that are None are left out."""
+    body = {
+        "type": f"urn:bulkhead:problem:{slug.slug}",
+        "title": slug.title,
+        "status": slug.status,
+        "detail": detail or slug.advice,
+        "instance": f"urn:uuid:{instance}",
+    }
+    return orjson.dumps(body | {name: value for name, value in members.items() if value is not None})
