@@ -76,6 +76,11 @@ class Deadlines:
         if self._heap[0] == (at, key):
             self._changed.set()
 
+    def seed(self, key: str, at: datetime) -> None:
+        """A deadline from memory: counts only while nobody has worked out a better one."""
+        if key not in self._at:
+            self.set(key, at)
+
     async def run(self) -> None:
         """Wake keys for ever."""
         while True:

@@ -62,6 +62,12 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
             Resource("Service", "", "v1", "services"),
             Resource("ServiceAccount", "", "v1", "serviceaccounts"),
             Resource("Deployment", _APPS, "v1", "deployments"),
+            # Never made by us: teardown ends pods of tenants through their controllers.
+            Resource("DaemonSet", _APPS, "v1", "daemonsets"),
+            Resource("Job", "batch", "v1", "jobs"),
+            Resource("ReplicaSet", _APPS, "v1", "replicasets"),
+            Resource("ReplicationController", "", "v1", "replicationcontrollers"),
+            Resource("StatefulSet", _APPS, "v1", "statefulsets"),
             Resource("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
             Resource("Role", _RBAC, "v1", "roles"),
             Resource("RoleBinding", _RBAC, "v1", "rolebindings"),

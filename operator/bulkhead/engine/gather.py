@@ -1,0 +1,165 @@
+"""Reads everything that a decision about one workspace needs, all at once, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkhead import names
+from bulkhead.api.conditions import ConditionStatus, ConditionType
+from bulkhead.api.parse import ParsedClass, parse_class
+from bulkhead.errors import Forbidden, NotFound
+from bulkhead.plan.observed import Manifest, ObjectKey, Observed
+from bulkhead.render.context import SecretValue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bulkhead.api.parse import ParsedWorkspace
+    from bulkhead.api.status import WorkspaceStatus
+    from bulkhead.api.workspace import SecretSource
+    from bulkhead.engine.keys import PublicKeys, SigningKeys
+    from bulkhead.kube.client import KubeClient
+
+__all__ = ["CHILD_KINDS", "Gatherer", "SecretSources", "service_ips", "with_written"]
+
+CHILD_KINDS: Final = (
+    "Deployment",
+    "LimitRange",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "ResourceQuota",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSources:
+    """What `spec.secrets` could be read as."""
+
+    values: Mapping[str, SecretValue] = field(default_factory=dict)  # spec.secrets[].name -> value
+    missing: tuple[str, ...] = ()  # "namespace/name:key"
+
+
+class Gatherer:
+    """The reading half of the loop."""
+
+    def __init__(self, client: KubeClient, keys: SigningKeys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def workspace(self, name: str) -> Manifest | None:
+        """The TenantWorkspace as it is now."""
+        return await self._client.find(names.WORKSPACE_KIND, name)
+
+    async def classes(self) -> Mapping[str, ParsedClass]:
+        """Every WorkspaceClass by name."""
+        parsed = map(parse_class, await self._client.list(names.CLASS_KIND))
+        return {cls.name: cls for cls in parsed}
+
+    async def observe(self, workspace: ParsedWorkspace) -> tuple[Observed, PublicKeys | None]:
+        """The namespace and everything of a managed kind in it, whoever made it; and the signing key."""
+        name = names.namespace(workspace.name, workspace.uid)
+        live, keys = await asyncio.gather(
+            self._client.find("Namespace", name), self._keys.find(workspace.uid)
+        )
+        status = workspace.status
+        known = Observed(
+            namespace=live,
+            namespace_uid=status.namespace.uid if status.namespace else None,
+            signing_key_uid=keys.secret_uid if keys else None,
+            was_ready=was_ready(status, workspace.generation),
+            last_activity=status.last_activity,
+        )
+        if live is None:
+            return known, keys
+        pods, *lists = await asyncio.gather(
+            self._client.list("Pod", name), *(self._children(kind, name) for kind in CHILD_KINDS)
+        )
+        objects = {
+            ObjectKey(kind, item["metadata"]["name"]): _slim(item)
+            for kind, items in zip(CHILD_KINDS, lists, strict=True)
+            for item in items
+        }
+        return replace(known, objects=objects, pods=tuple(map(_slim, pods))), keys
+
+    async def secrets(self, sources: Sequence[SecretSource]) -> SecretSources:
+        """The values at their sources; what does not exist or may not be read is named, not raised."""
+        wanted = sorted({(source.from_.namespace, source.from_.name) for source in sources})
+        found = dict(zip(wanted, await asyncio.gather(*(self._data(*each) for each in wanted)), strict=True))
+        values: dict[str, SecretValue] = {}
+        missing: list[str] = []
+        for source in sources:
+            ref = source.from_
+            value = _decoded(found[ref.namespace, ref.name].get(ref.key))
+            if value is None:
+                missing.append(f"{ref.namespace}/{ref.name}:{ref.key}")
+            else:
+                values[source.name] = value
+        return SecretSources(values=values, missing=tuple(dict.fromkeys(missing)))
+
+    async def _children(self, kind: str, namespace: str) -> list[Manifest]:
+        try:
+            return await self._client.list(kind, namespace)
+        except Forbidden:
+            # Secrets are ours to read only through the RoleBinding in the namespace. While that is missing,
+            # the plan restores it first, and then applies over whatever Secrets there are.
+            if kind != "Secret":
+                raise
+            return []
+
+    async def _data(self, namespace: str, name: str) -> Mapping[str, Any]:
+        try:
+            secret = await self._client.get("Secret", name, namespace)
+        except (NotFound, Forbidden):
+            return {}
+        return secret.get("data") or {}
+
+
+def was_ready(status: WorkspaceStatus, generation: int) -> bool:
+    """Whether the workspace had reached Ready in this very generation: what is missing was taken away."""
+    return status.observed_generation == generation and any(
+        condition.type is ConditionType.READY and condition.status is ConditionStatus.TRUE
+        for condition in status.conditions
+    )
+
+
+def service_ips(observed: Observed) -> Mapping[str, str]:
+    """Service name to ClusterIP, as far as they have one."""
+    return {
+        key.name: ip
+        for key, live in observed.objects.items()
+        if key.kind == "Service" and (ip := live.get("spec", {}).get("clusterIP")) not in {None, "", "None"}
+    }
+
+
+def with_written(observed: Observed, written: Sequence[Manifest]) -> Observed:
+    """What is known after our own writes: the API server's answers are live objects."""
+    objects = dict(observed.objects)
+    namespace = observed.namespace
+    for live in written:
+        if live["kind"] == "Namespace":
+            namespace = _slim(live)
+        else:
+            objects[ObjectKey(live["kind"], live["metadata"]["name"])] = _slim(live)
+    return replace(observed, namespace=namespace, objects=objects)
+
+
+def _slim(live: Manifest) -> Manifest:
+    """Without managedFields: often half of an object, and nobody's business here."""
+    live["metadata"].pop("managedFields", None)
+    return live
+
+
+def _decoded(encoded: object) -> SecretValue | None:
+    try:
+        return SecretValue(base64.b64decode(encoded, validate=True)) if isinstance(encoded, str) else None
+    except binascii.Error:
+        return None

@@ -1,0 +1,57 @@
+"""Writes what was judged: status when it differs, Events as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bulkhead import names
+from bulkhead.errors import NotFound
+from bulkhead.kube.events import Happening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bulkhead.api.parse import ParsedWorkspace
+    from bulkhead.api.status import WorkspaceStatus
+    from bulkhead.engine.echoes import Echoes
+    from bulkhead.kube.client import KubeClient
+    from bulkhead.plan.events import EventRecord
+    from bulkhead.plan.observed import Manifest
+
+__all__ = ["Reporter"]
+
+_STATUS_MANAGER: Final = f"{names.FIELD_MANAGER}-status"
+
+
+class Reporter:
+    """The only writer of status."""
+
+    def __init__(self, client: KubeClient, echoes: Echoes, tell: Callable[[Happening], None]) -> None:
+        self._client = client
+        self._echoes = echoes
+        self._tell = tell
+
+    async def status(self, workspace: ParsedWorkspace, status: WorkspaceStatus) -> Manifest | None:
+        """Write the status if it differs from what was read; the live object, or None: nothing written."""
+        if status == workspace.status:
+            return None
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.WORKSPACE_KIND,
+            # With the UID, the status of a deleted workspace never lands on its successor of the same name.
+            "metadata": {"name": workspace.name, "uid": workspace.uid},
+            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        }
+        try:
+            live = await self._client.apply_status(manifest, manager=_STATUS_MANAGER)
+        except NotFound:  # deleted meanwhile: nobody is left to read it
+            return None
+        self._echoes.remember(live)
+        return live
+
+    def events(self, workspace: ParsedWorkspace, events: Iterable[EventRecord]) -> None:
+        """Queue the Events; they are written beside the work."""
+        for event in events:
+            self._tell(
+                Happening(workspace.name, workspace.uid, event.reason.type, event.reason, event.message)
+            )
