@@ -89,6 +89,7 @@ def test_the_operator_is_fenced_by_default(release: Rendered) -> None:
     assert [[443, 6443], [53, 53], [names.GATEWAY_OPERATOR_PORT]] == [
         [port["port"] for port in rule["ports"]] for rule in policy["egress"]
     ]
+    assert {"k8s-app": "kube-dns"} == policy["egress"][1]["to"][0]["podSelector"]["matchLabels"]
     assert [
         {
             "namespaceSelector": {"matchLabels": {names.MANAGED_BY_LABEL: names.MANAGED_BY}},

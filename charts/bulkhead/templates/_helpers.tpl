@@ -21,6 +21,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* Labels of the cluster's DNS pods. */}}
+{{- define "bulkhead.dnsPodLabels" -}}
+{{- .Values.settings.dns.podLabels | default (dict "k8s-app" "kube-dns") | toJson -}}
+{{- end -}}
+
 {{/* registry/repository@digest or :tag, from an image value and the appVersion. */}}
 {{- define "bulkhead.image" -}}
 {{- $image := index . 0 -}}
