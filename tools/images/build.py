@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from images.specs import Spec
 
 PUBLIC_BASE = "docker.io/library/debian:trixie-slim"
+LOCAL_BASE = "localhost/base"
 SUITE = "trixie"
 BASE_PACKAGES = ["ca-certificates", "python3"]
 BUILD_PACKAGES = ("buildah", "mmdebstrap")
@@ -137,31 +138,17 @@ def _by_buildah(who: Builder, spec: Spec, context: Path, archive: Path, log: Pat
     base = _base(settings, who.progress)
     # A storage of its own that goes with the build: nothing is left to prune, and two builds are strangers.
     storage = archive.parent / "storage"
-    flags: list[str | Path] = [
-        "buildah",
-        "--root",
-        storage,
-        "--runroot",
-        storage / "run",
-        "--storage-driver",
-        "vfs",
-    ]
+    flags: list[str | Path] = ["buildah", "--root", storage, "--runroot", storage / "run"]
+    flags += ["--storage-driver", "vfs"]
     env = {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(archive.parent)}
     try:
         container = run([*flags, "from", "scratch"], timeout=60, env=env).strip()
         run([*flags, "add", "--quiet", container, base, "/"], timeout=300, env=env, log=log)
-        run([*flags, "commit", "--quiet", "--rm", container, "localhost/base"], timeout=300, env=env, log=log)
+        run([*flags, "commit", "--quiet", "--rm", container, LOCAL_BASE], timeout=300, env=env, log=log)
         # In the older format the name of a build container becomes part of the image, and no two are equal.
-        command = [*flags, "build", "--timestamp", "0", "--pull-never", "--network", "none"]
-        command += [
-            "--network",
-            "none",
-            "--format",
-            "oci",
-            "--identity-label=false",
-            "-t",
-            spec.development_name,
-        ]
+        command = [*flags, "build", "--timestamp", "0", "--format", "oci", "--identity-label=false"]
+        command += ["--pull-never", "--network", "none", "--build-arg", f"BASE={LOCAL_BASE}"]
+        command += ["-t", spec.development_name]
         command += ["-f", context / spec.dockerfile, context]
         run(command, timeout=BUILD_SECONDS, env=env, log=log)
         target = f"docker-archive:{archive}:{spec.development_name}"
