@@ -47,12 +47,8 @@ def _at_most(value: Any, max_depth: int) -> bool:
     """Whether `value` nests at most `max_depth` containers; level by level, so depth costs no stack."""
     level = [value]
     for _ in range(max_depth + 1):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = [item for item in level if isinstance(item, (dict, list))]
         if not level:
             return True
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     return False

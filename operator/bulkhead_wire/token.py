@@ -187,7 +187,7 @@ def verify(token: str, jwks: Jwks, expected: Expected, *, now: float) -> Session
     if len(token) > MAX_TOKEN_BYTES:
         raise TokenRefused(Refusal.TOO_LONG)
     parts = token.split(".")
-    if len(parts) != 3:
+    if len(parts) != 3 or not token.isascii():
         raise TokenRefused(Refusal.MALFORMED)
     header = _segment(parts[0])
     if set(header) != {"alg", "kid", "typ"} or header["alg"] != "EdDSA" or header["typ"] != _TYPE:

@@ -49,7 +49,7 @@ _KILL_SECONDS = 5.0
 def main(control: socket.socket, argv: list[str]) -> None:
     """Run `argv` to its end or until `control` closes, kill whatever is left, say how it ended."""
     become_reaper()
-    control.set_inheritable(False)  # noqa: FBT003 - a command that held it could speak for us
+    control.set_inheritable(False)
     woken = _wake_on_child_end()
     pid, failure = _start(argv)
     if failure:
