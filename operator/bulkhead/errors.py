@@ -55,7 +55,7 @@ class InvalidValue(BulkheadError):
 class KubeError(BulkheadError):
     """`<verb> <kind> <namespace>/<name>: <cause>`; the cause never carries a request body."""
 
-    def __init__(  # noqa: PLR0913 - one record of what was asked and answered
+    def __init__(
         self,
         verb: str,
         kind: str,
