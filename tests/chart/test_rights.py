@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bulkhead import names
+from bulkhead.plan import teardown
 from bulkhead.render.rbac import TENANT_RULES
 
 from .conftest import NAMESPACE
@@ -111,6 +112,14 @@ def test_the_operator_holds_what_it_grants_to_tenants(release: Rendered, role: s
     granted = _grants([dict(rule) for rule in TENANT_RULES[role]])
 
     assert set() == granted - held
+
+
+def test_the_operator_can_end_the_pods_of_others(release: Rendered) -> None:
+    """Teardown deletes the controller of a foreign pod; without the right to, it would wait for ever."""
+    held = _grants(release.one("ClusterRole", names.WORKSPACE_CLUSTER_ROLE)["rules"])
+    deletable = {resource.removesuffix("s") for _, resource, verb in held if verb == "delete"}
+
+    assert set() == {kind.lower() for kind in teardown._CONTROLLERS} - deletable
 
 
 def test_the_workspace_role_is_never_bound_by_the_chart(release: Rendered) -> None:
