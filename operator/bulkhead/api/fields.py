@@ -58,7 +58,7 @@ _IMAGE_PATTERN: Final = (
     r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[a-f0-9]{64})?$"
 )
-_IMAGE_ALLOWANCE_PATTERN: Final = r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*\*?$"
+_IMAGE_ALLOWANCE_PATTERN: Final = r"^([A-Za-z0-9][-A-Za-z0-9._:/@]*)?\*?$"
 
 # What to tell a person instead of a regular expression.
 PATTERN_MEANINGS: Final[dict[str, str]] = {

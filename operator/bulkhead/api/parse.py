@@ -5,12 +5,12 @@ Identity always parses, so an object whose spec is broken can still be reported 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import orjson
 from pydantic import ValidationError
 
 from bulkhead.api.base import ApiModel
@@ -179,7 +179,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) and value else orjson.dumps(value, default=str).decode()
+    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
     return text if len(text) <= _GIVEN_LENGTH else f"{text[:_GIVEN_LENGTH]}..."
 
 

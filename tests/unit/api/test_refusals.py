@@ -1,0 +1,192 @@
+"""The operator refuses by itself what the API server refuses: an older CRD may be installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.bad_specs import BAD_CLASSES, BAD_NAMES, BAD_SPECS
+
+from bulkhead.api.conditions import Reason
+from bulkhead.api.effective import Effective
+
+from .conftest import parsed_class
+
+if TYPE_CHECKING:
+    from support.bad_specs import BadSpec
+
+    from .conftest import Judge
+
+# A class that admits everything the bad specs name, so that only the spec itself can be at fault.
+OPEN: dict[str, Any] = {
+    "ceilings": {"tools": 32},
+    "allowed": {
+        "images": ["*"],
+        "egressHosts": ["*"],
+        "egressCIDRs": ["0.0.0.0/0", "::/0"],
+        "secretNamespaces": ["n"],
+    },
+}
+
+# (what, spec, class, field, words of the message)
+BEYOND = [
+    ("ttl", {"lifecycle": {"ttl": "9h"}}, {"ceilings": {"ttl": "8h"}}, "spec.lifecycle.ttl", ("9h", "8h")),
+    (
+        "expiry",
+        {"lifecycle": {"expiresAt": "2026-11-01T17:00:00Z"}},
+        {"ceilings": {"ttl": "8h"}},
+        "spec.lifecycle.expiresAt",
+        ("2026-11-01T17:00:00Z", "2026-11-01T16:00:00Z"),
+    ),
+    (
+        "cpu",
+        {"quota": {"cpu": "2001m"}},
+        {"ceilings": {"quota": {"cpu": 2}}},
+        "spec.quota.cpu",
+        ("2001m", "2"),
+    ),
+    ("pods", {"quota": {"pods": 11}}, {"ceilings": {"quota": {"pods": 10}}}, "spec.quota.pods", ("11", "10")),
+    (
+        "disk",
+        {"quota": {"ephemeralStorage": "2Gi"}},
+        {"ceilings": {"quota": {"ephemeralStorage": "1Gi"}}},
+        "spec.quota.ephemeralStorage",
+        ("2Gi", "1Gi"),
+    ),
+    (
+        "tools",
+        {"tools": [{"name": "a"}, {"name": "b"}]},
+        {"ceilings": {"tools": 1}},
+        "spec.tools",
+        ("2", "1"),
+    ),
+    ("image", {"tools": [{"name": "a", "image": "x/y"}]}, {}, "spec.tools[0].image", ("x/y", "none")),
+    (
+        "image beside the prefix",
+        {"runtime": {"image": "registry.example/agentsx/a"}},
+        {"allowed": {"images": ["registry.example/agents/*"]}},
+        "spec.runtime.image",
+        ("registry.example/agents/*",),
+    ),
+    (
+        "host",
+        {"runtime": {}, "egress": [{"host": "evil.example"}]},
+        {"allowed": {"egressHosts": ["*.example.com"]}},
+        "spec.egress[0].host",
+        ("evil.example", "*.example.com"),
+    ),
+    (
+        "host of a tool",
+        {"tools": [{"name": "a"}, {"name": "b", "egress": [{"host": "evil.example"}]}]},
+        {},
+        "spec.tools[1].egress[0].host",
+        ("evil.example", "none"),
+    ),
+    (
+        "cidr",
+        {"runtime": {}, "egress": [{"cidr": "203.0.112.0/23"}]},
+        {"allowed": {"egressCIDRs": ["203.0.113.0/24"]}},
+        "spec.egress[0].cidr",
+        ("203.0.112.0/23", "203.0.113.0/24"),
+    ),
+    (
+        "cidr that the class denies",
+        {"runtime": {}, "egress": [{"cidr": "203.0.113.128/26"}]},
+        {"allowed": {"egressCIDRs": ["203.0.113.0/24"]}, "deniedCIDRs": ["203.0.113.128/25"]},
+        "spec.egress[0].cidr",
+        ("203.0.113.128/26", "203.0.113.128/25"),
+    ),
+    (
+        "secret namespace",
+        {"secrets": [{"name": "k", "from": {"namespace": "kube-system", "name": "s", "key": "v"}}]},
+        {"allowed": {"secretNamespaces": ["platform"]}},
+        "spec.secrets[0].from.namespace",
+        ("kube-system", "platform"),
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_SPECS, ids=[bad.id for bad in BAD_SPECS])
+def test_bad_spec_becomes_a_violation_that_names_the_field(bad: BadSpec, judged: Judge) -> None:
+    """Neither a crash nor a half-made workspace: the reason is InvalidSpec and the message says where."""
+    outcome = judged(bad.spec, OPEN)
+
+    assert not isinstance(outcome, Effective)
+    assert {violation.reason for violation in outcome} == {Reason.INVALID_SPEC}
+    assert any(bad.field in violation.message for violation in outcome)
+    assert all(violation.allowed for violation in outcome)
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_name_becomes_a_violation(name: str, judged: Judge) -> None:
+    """Derived names are never cut, so a longer one must not come through."""
+    outcome = judged({}, name=name)
+
+    assert not isinstance(outcome, Effective)
+    assert [violation.field for violation in outcome] == ["metadata.name"]
+
+
+@pytest.mark.parametrize("bad", BAD_CLASSES, ids=[bad.id for bad in BAD_CLASSES])
+def test_bad_class_becomes_violations(bad: BadSpec) -> None:
+    """A class that cannot be read must say why to everyone who names it."""
+    spec = parsed_class(bad.spec).spec
+
+    assert isinstance(spec, tuple)
+    assert any(bad.field in violation.message for violation in spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "cls", "field", "words"), [case[1:] for case in BEYOND], ids=[case[0] for case in BEYOND]
+)
+def test_beyond_the_class_names_field_value_and_ceiling(
+    spec: dict[str, Any], cls: dict[str, Any], field: str, words: tuple[str, ...], judged: Judge
+) -> None:
+    """A user must see what to ask the administrator for."""
+    outcome = judged(spec, cls)
+
+    assert not isinstance(outcome, Effective)
+    assert [(each.reason, each.field) for each in outcome] == [(Reason.EXCEEDS_CLASS, field)]
+    for word in words:
+        assert word in outcome[0].message
+
+
+def test_all_violations_come_at_once(judged: Judge) -> None:
+    """One round trip an error would make a long morning."""
+    outcome = judged(
+        {"lifecycle": {"ttl": "9h"}, "tools": [{"name": "a", "image": "x"}]}, {"ceilings": {"ttl": "8h"}}
+    )
+
+    assert not isinstance(outcome, Effective)
+    assert [each.field for each in outcome] == ["spec.lifecycle.ttl", "spec.tools[0].image"]
+
+
+def test_expiry_before_creation_is_refused(judged: Judge) -> None:
+    """It would be torn down before it is made."""
+    outcome = judged({"lifecycle": {"expiresAt": "2026-11-01T08:00:00Z"}})
+
+    assert not isinstance(outcome, Effective)
+    assert [each.field for each in outcome] == ["spec.lifecycle.expiresAt"]
+
+
+def test_quota_that_cannot_hold_the_pods_is_refused(judged: Judge) -> None:
+    """A pod that the quota can never admit would leave the workspace half made for ever."""
+    outcome = judged(
+        {"runtime": {"replicas": 3, "resources": {"limits": {"cpu": 1}}}, "quota": {"cpu": "2", "pods": 3}}
+    )
+
+    assert not isinstance(outcome, Effective)
+    assert [(each.field, each.given) for each in outcome] == [
+        ("spec.quota.cpu", "2"),
+        ("spec.quota.pods", "3"),
+    ]
+    assert outcome[0].allowed == "at least 3500m, the sum for gateway, runtime x3"
+
+
+def test_volume_larger_than_the_quota_is_refused(judged: Judge) -> None:
+    """The claim would stay pending."""
+    outcome = judged({"runtime": {"storage": {"size": "2Gi"}}, "quota": {"storage": "0"}})
+
+    assert not isinstance(outcome, Effective)
+    assert [each.message for each in outcome] == [
+        "spec.quota.storage: 0 is not allowed; allowed: at least 2Gi, the sum for volumes"
+    ]
