@@ -10,12 +10,14 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import kopf
 
 from bulkhead.app import endpoints, settings, watches
+from bulkhead.app.relevance import Relevance
 from bulkhead.app.routing import Router
 from bulkhead.engine.activity import GatewayActivity
 from bulkhead.engine.clock import SystemClock
@@ -79,8 +81,12 @@ def main() -> int:
 
 
 def _credentials(chosen: Settings) -> Credentials:
-    """An explicit kubeconfig, else the pod's service account."""
-    return kubeconfig(chosen.kubeconfig) if chosen.kubeconfig is not None else in_cluster()
+    """An explicit kubeconfig, else the pod's service account, else the kubeconfig that kubectl would take."""
+    if chosen.kubeconfig is not None:
+        return kubeconfig(chosen.kubeconfig)
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return in_cluster()
+    return kubeconfig(Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser())
 
 
 class Operator:
@@ -92,7 +98,8 @@ class Operator:
         self._random = random.Random(secrets.randbits(64)).random  # noqa: S311 - jitter
         self._clock = SystemClock()
         self._metrics = Metrics(_version())
-        self._stopping = asyncio.Event()
+        self._stopping, self._stop_watching = asyncio.Event(), asyncio.Event()
+        self._ages = watches.WatchAges(self._clock)
         self._started = False
         self._leading = False
         self._fleet, self._echoes = Fleet(), Echoes()
@@ -115,7 +122,12 @@ class Operator:
                 stack.push_async_callback(runner.cleanup)
             self._started = True
             logs.info(LogEvent.OPERATOR_STARTED, version=_version(), identity=self._settings.pod_name)
-            election = self._election(client)
+            # A client of its own: renewals must not queue behind the work that they protect.
+            election = self._election(
+                await stack.enter_async_context(
+                    KubeClient(self._credentials, random=self._random, concurrency=2, observer=self._observe)
+                )
+            )
             if not await self._unless_stopped(election.acquire):
                 return
             stack.push_async_callback(election.release)
@@ -163,25 +175,36 @@ class Operator:
                 ("events", events.run()),
                 ("deadlines", deadlines.run()),
                 ("sweep", sweep.run()),
-                ("watches", self._watch()),
                 ("stop", self._stopping.wait()),
+                ("watches", self._watch()),
             )
         ]
-        await self._until_one_ends([working, *beside])
+        watching = beside[-1]
+        asked_to = await self._until_one_ends([working, *beside])
         logs.info(LogEvent.OPERATOR_STOPPING)
         self._queue.close()
-        _, late = await asyncio.wait([working], timeout=_DRAIN_SECONDS)
-        await events.drain(1.0)
-        for task in (*late, *beside):
+        holding = beside[0]
+        if not holding.done():  # without the Lease another may work already: nothing may be finished
+            await asyncio.wait([working], timeout=_DRAIN_SECONDS)
+            await events.drain(1.0)
+        # kopf last: in going it cancels every task that is younger than itself, parts of reconciles too.
+        self._stop_watching.set()
+        await asyncio.wait([watching], timeout=_DRAIN_SECONDS)
+        for task in (working, *beside):
             task.cancel()
         ended = await asyncio.gather(working, *beside, return_exceptions=True)
         for failure in ended:
             if isinstance(failure, Exception):
                 raise failure
+        if not asked_to:
+            raise RuntimeError("a part of the operator ended without being asked to")
 
-    async def _until_one_ends(self, tasks: list[asyncio.Task[object]]) -> None:
+    async def _until_one_ends(self, tasks: list[asyncio.Task[object]]) -> bool:
+        """Whether it was a signal that ended the wait."""
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        asked_to = self._stopping.is_set()
         self._stopping.set()
+        return asked_to
 
     async def _unless_stopped(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Whether the step was done before a signal came."""
@@ -195,15 +218,16 @@ class Operator:
 
     async def _watch(self) -> None:
         """Run kopf until it ends; watches that cannot go on end the process, which is started again."""
-        router = Router(self._queue, self._fleet, self._echoes)
+        self._ages.start()
+        router = Router(self._queue, self._fleet, self._echoes, Relevance())
         ready = asyncio.Event()
         watching = kopf.operator(
-            registry=watches.registry(router, lambda: self._credentials),
+            registry=watches.registry(router, lambda: watches.session(self._credentials, self._ages)),
             settings=watches.settings(),
             clusterwide=True,
             standalone=True,
             ready_flag=ready,
-            stop_flag=self._stopping,
+            stop_flag=self._stop_watching,
         )
         async with asyncio.TaskGroup() as group:
             running = group.create_task(watching, name="kopf")
@@ -248,7 +272,7 @@ class Operator:
             renew_seconds=self._settings.lease_renew_seconds,
             retry_seconds=self._settings.lease_retry_seconds,
         )
-        return Election(client, lease, now=self._clock.now, random=self._random)
+        return Election(client, lease, now=self._clock.now, random=self._random, on_trouble=_lease_trouble)
 
     def _observe(self, call: Call, status: int | None, seconds: float) -> None:
         self._metrics.observe_request(call.verb, call.kind, status, seconds)
@@ -263,9 +287,11 @@ class Operator:
             stopping=self._stopping.is_set(),
             queue_depth=len(self._queue),
             queue_oldest_seconds=self._queue.oldest_seconds(),
+            watch_age_seconds=self._ages.seconds(),
         )
 
     def _exposition(self) -> bytes:
+        self._metrics.set_watch_ages(self._ages.seconds())
         self._metrics.set_phases(self._fleet.phases())
         return self._metrics.text()
 
@@ -286,6 +312,10 @@ def _context(chosen: Settings) -> RenderContext:
 
 def _dropped(happening: Happening, why: str) -> None:
     logs.warning(LogEvent.EVENT_DROPPED, workspace=happening.workspace, reason=happening.reason, cause=why)
+
+
+def _lease_trouble(why: str) -> None:
+    logs.warning(LogEvent.LEASE_TROUBLE, cause=why)
 
 
 def _version() -> str:

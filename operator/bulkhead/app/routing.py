@@ -10,6 +10,7 @@ from bulkhead.engine.queue import Priority
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bulkhead.app.relevance import Relevance
     from bulkhead.engine.echoes import Echoes
     from bulkhead.engine.fleet import Fleet
     from bulkhead.engine.queue import WorkQueue
@@ -23,10 +24,11 @@ _DELETED: Final = "DELETED"
 class Router:
     """What each kind's events mean; synchronous, so that order is kept."""
 
-    def __init__(self, queue: WorkQueue, fleet: Fleet, echoes: Echoes) -> None:
+    def __init__(self, queue: WorkQueue, fleet: Fleet, echoes: Echoes, relevance: Relevance) -> None:
         self._queue = queue
         self._fleet = fleet
         self._echoes = echoes
+        self._relevance = relevance
 
     def workspace(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """A TenantWorkspace itself; `kind` None is the list at start: all at once, at low priority."""
@@ -47,7 +49,8 @@ class Router:
 
     def child(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """An object that carries our labels; the list at start says nothing new."""
-        if kind is None or self._echoes.is_echo(body):
+        news = self._relevance.is_news(kind, body)  # asked always: it must see every state to compare with
+        if kind is None or not news or self._echoes.is_echo(body):
             return
         if owner := self._owner(body["metadata"]):
             self._queue.add(owner)

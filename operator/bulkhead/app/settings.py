@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bulkhead.errors import InvalidValue
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "from_environment"]
 
-_PREFIX = "BULKHEAD_"
+_PREFIX: Final = "BULKHEAD_"
+_FILE: Final = "BULKHEAD_SETTINGS_FILE"
+# Variables of this project's other programs, which may share an environment with a locally run operator.
+_FOREIGN: Final = re.compile(r"BULKHEAD_(ASSUME_YES|CACHE|CLUSTER(_(ENGINE|MODE|PROCESS))?|ENGINE|WORLD_.*)")
 
 
 def _json(value: object) -> object:
@@ -44,7 +49,7 @@ class Settings(BaseModel):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: Names = ()
     operator_namespace: str = "bulkhead-system"
-    operator_service_account: str = "bulkhead"
+    operator_service_account: str = "bulkhead-operator"
     pod_name: str = "bulkhead-local"  # identity at the Lease
     cluster_cidrs: Cidrs = ()
     cluster_domain: str = "cluster.local"
@@ -63,16 +68,31 @@ class Settings(BaseModel):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """The settings, or InvalidValue naming the variable, what was given and what is allowed."""
+    """The settings, or InvalidValue naming the variable, what was given and what is allowed.
+
+    BULKHEAD_SETTINGS_FILE names a YAML file with the same keys in lower case; the environment wins over it.
+    """
     given = {
         name.removeprefix(_PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(_PREFIX)
+        if name.startswith(_PREFIX) and name != _FILE and not _FOREIGN.fullmatch(name)
     }
     try:
-        return Settings.model_validate(given)
+        return Settings.model_validate(_from_file(environ.get(_FILE)) | given)
     except ValidationError as error:
         raise _first_fault(error) from None
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidValue(_FILE, path, f"a readable YAML file ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise InvalidValue(_FILE, path, "a YAML file with keys and values")
+    return {str(key): value for key, value in content.items()}
 
 
 def _first_fault(error: ValidationError) -> InvalidValue:

@@ -45,11 +45,13 @@ class Election:
         *,
         now: Callable[[], datetime],
         random: Callable[[], float],
+        on_trouble: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._now = now
         self._random = random
+        self._on_trouble = on_trouble  # told why an attempt failed, other than by another's holding it
         self._lease: Manifest | None = None  # as last seen or written
         self._seen_at = 0.0  # monotonic: when that record was new to us
 
@@ -115,7 +117,11 @@ class Election:
         except (AlreadyExists, Conflict):
             self._lease = None  # somebody was faster: look again before the next try
             return False
-        except (KubeError, TimeoutError):
+        except KubeError as error:
+            self._on_trouble(str(error))
+            return False
+        except TimeoutError:
+            self._on_trouble(f"renew Lease {self._where}: no answer in time")
             return False
 
     async def _get_or_renew(self) -> bool:

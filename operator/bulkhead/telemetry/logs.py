@@ -42,6 +42,7 @@ class LogEvent(StrEnum):
     OPERATOR_STOPPED = "operator.stopped", "Everything is closed."
     OPERATOR_FAILED = "operator.failed", "The process ends because of an error; it is started again."
     LEADER_ACQUIRED = "leader.acquired", "This replica holds the Lease and works."
+    LEASE_TROUBLE = "lease.trouble", "The Lease could not be read or written; tried again within seconds."
     LEADER_LOST = "leader.lost", "The Lease could not be renewed; the process ends at once."
     RECONCILE_FAILED = "reconcile.failed", "One reconcile failed; it is retried after `retry_seconds`."
     RECONCILE_TIMED_OUT = "reconcile.timed_out", "One reconcile exceeded its time; it is retried."
