@@ -52,7 +52,7 @@ def dispatch(arguments: argparse.Namespace, settings: Settings, progress: Progre
     if arguments.command == "audit-log":
         print(report.audit_log(settings, progress), end="")
         return 0
-    with locked(settings):
+    with locked(settings, progress):
         if arguments.command == "up":
             (use_current if settings.cluster == "current" else up)(settings, progress)
         elif arguments.command == "down":

@@ -88,6 +88,17 @@ def install(lab: Lab) -> None:
     lab.helm(*command, "-n", "kube-system", *sets, timeout=180, log="cilium.log")
 
 
+def mend(lab: Lab) -> None:
+    """Cilium works again on a running cluster whose CRDs were deleted, as `kubectl delete crd --all` does."""
+    present, _ = lab.try_kubectl("get", "crd", "ciliumidentities.cilium.io", "ciliumendpoints.cilium.io")
+    if present:
+        return
+    lab.progress.say("Cilium's CRDs are gone: putting them back")
+    install(lab)
+    # Its agents watch the new kinds only after a restart.
+    lab.kubectl("-n", "kube-system", "rollout", "restart", "ds/cilium")
+
+
 def wait_ready(lab: Lab) -> None:
     """The agent runs on every node and every node is Ready."""
     limit = 120 if lab.engine.ours else 600  # its image must be pulled first

@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from cluster.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cluster.progress import Progress
     from cluster.settings import Settings
+
+LOCK_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,32 @@ def write_state(settings: Settings, state: State) -> None:
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """One command at a time changes the cluster; a second is refused with the first one's process id."""
+def locked(
+    settings: Settings, progress: Progress, *, patience_seconds: float = LOCK_SECONDS
+) -> Iterator[None]:
+    """One command at a time changes the cluster; a second waits, and is refused when that takes too long."""
     settings.cache.mkdir(parents=True, exist_ok=True)
     with (settings.cache / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        deadline = time.monotonic() + patience_seconds
+        told = False
+        while not _try_lock(lock):
             lock.seek(0)
-            raise Refusal(
-                f"process {lock.read().strip() or 'unknown'} is changing this cluster; wait for it"
-            ) from error
+            holder = f"process {lock.read().strip() or 'unknown'} is changing this cluster"
+            if time.monotonic() >= deadline:
+                raise Refusal(f"{holder}, and did not end within {patience_seconds:.0f} s; try again later")
+            if not told:
+                progress.say(f"{holder}: waiting for it")
+                told = True
+            time.sleep(0.5)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield  # the kernel lets go of the lock when the process ends, however it ends
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -50,7 +51,8 @@ def up(settings: Settings, progress: Progress) -> None:
     else:
         lab, node_image = _local_lab(settings, progress)
         world_image = outside.local_image()
-    recipe = recipe_key(DATA / "kind.yaml", DATA / "audit-policy.yaml", node_image, Path(cilium.__file__))
+    values = json.dumps(cilium.helm_values(ours=lab.engine.ours))
+    recipe = recipe_key(DATA / "kind.yaml", DATA / "audit-policy.yaml", node_image, values)
     _make_cluster(lab, node_image, world_image, recipe)
 
 
@@ -67,6 +69,8 @@ def _make_cluster(lab: Lab, node_image: str, world_image: str, recipe: str) -> N
             )
         progress.say("cluster: runs already; checking it")
         write_state(settings, replace(state, complete=True))
+        cilium.mend(lab)
+        cilium.wait_ready(lab)
     else:
         write_state(settings, state)
         kindcluster.create(lab, node_image)

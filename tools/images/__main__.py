@@ -46,7 +46,7 @@ def dispatch(command: str, settings: Settings, *, as_json: bool) -> None:
         lines = json.dumps(found) if as_json else "\n".join(f"{name} {ref}" for name, ref in found.items())
         print(lines)
         return
-    with locked(settings):
+    with locked(settings, progress):
         if command == "verify":
             verify(who)
             return
