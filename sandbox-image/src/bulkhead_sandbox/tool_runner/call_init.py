@@ -65,7 +65,7 @@ def main(control: socket.socket, argv: list[str]) -> None:
             ended |= _reaped()
         if control in readable:
             break
-    kill_all(os.getpid(), set(), lambda: ended.update(_reaped()))
+    kill_all(os.getpid(), set(), lambda _killed: ended.update(_reaped()))
     _say(control, _describe(ended.get(pid)))
 
 
@@ -77,7 +77,7 @@ def become_reaper() -> None:
             raise OSError(ctypes.get_errno(), f"prctl {option}")
 
 
-def kill_all(root: int, spared: set[int], reap: Callable[[], object]) -> None:
+def kill_all(root: int, spared: set[int], reap: Callable[[set[int]], object]) -> None:
     """SIGKILL all below `root` until none is left; stopped first, for what forks faster than that."""
     deadline = time.monotonic() + _KILL_SECONDS
     while (found := descendants(root, spared)) and time.monotonic() < deadline:
@@ -88,8 +88,8 @@ def kill_all(root: int, spared: set[int], reap: Callable[[], object]) -> None:
             found = descendants(root, spared)
         _signal(found, signal.SIGKILL)
         time.sleep(0.001)  # let them die
-        reap()
-    reap()
+        reap(found)
+    reap(set())
 
 
 def descendants(root: int, spared: set[int]) -> set[int]:

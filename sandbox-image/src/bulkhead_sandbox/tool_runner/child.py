@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from bulkhead_sandbox.tool_runner.call_init import descendants, kill_all
+from bulkhead_sandbox.tool_runner.call_init import kill_all
 
 __all__ = ["MAX_STREAM_BYTES", "Command", "Commands", "Ended", "Stream", "standard_environment"]
 
@@ -153,23 +153,25 @@ class Commands:
         """call_init said nothing: it was killed, or hangs. End it, and all that has no call_init any more."""
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
         self._running.discard(process.pid)
         if self._sweeps:
             async with self._starting:
-                await asyncio.to_thread(_kill_strays, self._running.copy())
+                await asyncio.to_thread(_kill_strays, self._running.copy(), process.pid)
+        await process.wait()  # not before: asyncio also waits for the pipes, which orphans hold open
 
 
-def _kill_strays(running: set[int]) -> None:
-    me = os.getpid()
-    strays = descendants(me, running)
+def _kill_strays(running: set[int], ended: int) -> None:
+    """Kill every child of ours that is no call; `ended` itself is the event loop's to collect."""
+    killed: set[int] = set()
 
-    def reap() -> None:
-        for pid in strays:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+    def reap(found: set[int]) -> None:
+        killed.update(found - {ended})
+        for pid in killed.copy():
+            with contextlib.suppress(ChildProcessError):  # not ours yet: its parent is still to be collected
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    killed.discard(pid)
 
-    kill_all(me, running, reap)
+    kill_all(os.getpid(), running, reap)
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:

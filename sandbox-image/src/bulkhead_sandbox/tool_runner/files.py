@@ -50,7 +50,8 @@ def session_folder(root: Path, subject: str, session: str) -> Path:
     """The folder of one user's session below `root`, made if need be; its name follows from both alone."""
     digest = hashlib.sha256(f"{subject}\0{session}".encode()).hexdigest()[:32]
     folder = root / digest
-    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    with _explained("the session's folder"):
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     return folder
 
 
@@ -119,7 +120,8 @@ class Folder:
 
     @contextmanager
     def _descend(self, names: list[str], *, make: bool = False) -> Iterator[int]:
-        folder = os.open(self._root, _FOLDER_FLAGS)
+        with _explained("the session's folder"):
+            folder = os.open(self._root, _FOLDER_FLAGS)
         try:
             for name in names:
                 with _explained("/".join(names)):

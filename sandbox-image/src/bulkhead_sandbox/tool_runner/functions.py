@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from bulkhead_sandbox.shape import Bounds, Doc, decode, json_schema
 from bulkhead_sandbox.tool_runner.child import Command, Commands, Ended
-from bulkhead_sandbox.tool_runner.files import FileProblem, Folder
+from bulkhead_sandbox.tool_runner.files import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,12 +157,8 @@ class Function:
         }
 
     async def call(self, arguments: Any, session: Session) -> Outcome:
-        """The outcome in one session's folder; ShapeError if the arguments do not fit."""
-        asked = decode(self.arguments, arguments)
-        try:
-            return await self.do(asked, session)
-        except FileProblem as problem:
-            return Outcome({"error": str(problem)}, is_error=True)
+        """The outcome in one session; ShapeError or FileProblem if the arguments or a file do not fit."""
+        return await self.do(decode(self.arguments, arguments), session)
 
 
 FUNCTIONS: Final = (

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from bulkhead_sandbox import mcp
 from bulkhead_sandbox.shape import ShapeError
-from bulkhead_sandbox.tool_runner.files import session_folder
+from bulkhead_sandbox.tool_runner.files import FileProblem, session_folder
 from bulkhead_sandbox.tool_runner.functions import Outcome, Session
 from bulkhead_wire import strict_json
 
@@ -102,12 +102,14 @@ class McpServer:
         if function is None:
             raise _RpcError(200, mcp.INVALID_PARAMS, "Unknown tool")
         user = headers.get(mcp.SUBJECT_HEADER, ""), headers.get(mcp.SESSION_HEADER, "")
-        session = Session(session_folder(self._work, *user), self._commands)
         outcome, word = Outcome({}), "cancelled"
         try:
             async with self._free:
+                session = Session(session_folder(self._work, *user), self._commands)
                 outcome = await function.call(params.get("arguments") or {}, session)
             word = "error" if outcome.is_error else "ok"
+        except FileProblem as problem:
+            outcome, word = Outcome({"error": str(problem)}, is_error=True), "error"
         except ShapeError as error:
             # An error of the call, not of the protocol, so that a model can read it and try again.
             outcome, word = Outcome({"error": str(error)}, is_error=True), "refused"
