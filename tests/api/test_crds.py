@@ -85,7 +85,7 @@ def test_whole_examples_folder_applies_in_one_go() -> None:
     """`kubectl apply -f examples/` is in the README: the order of files must work."""
     done = kubectl("apply", "--dry-run=client", "--validate=strict", "-f", str(ROOT / "examples"))
 
-    assert len(done.stdout.splitlines()) == len(OURS) + 2  # and the namespace and Secret of secret sources
+    assert len(done.stdout.splitlines()) == len(OURS) + 4  # and the four objects of platform-secrets.yaml
 
 
 @pytest.mark.parametrize("bad", BAD_SPECS, ids=[bad.id for bad in BAD_SPECS])
