@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from typing_extensions import override
 
 from bulkhead.render.rendered import key_of
 
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
     from bulkhead.plan.observed import Observed
     from bulkhead.render import Manifest, Rendered
 
-__all__ = ["record", "recorded"]
+__all__ = ["PlainDumper", "record", "recorded"]
 
 ANSWERS = Path(__file__).parents[1] / "golden" / "live" / "answers.yaml"
+
+
+class PlainDumper(yaml.SafeDumper):
+    """Equal parts are written out each time: a manifest with anchors is hard to review."""
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        """No anchors, ever."""
+        return True
 
 
 def recorded() -> list[tuple[Manifest, Manifest]]:
@@ -36,7 +46,7 @@ def record(sent: Rendered, answered: Observed) -> None:
         assert live is not None
         pairs.append({"sent": manifest, "answered": _steady(live, number)})
     ANSWERS.parent.mkdir(exist_ok=True)
-    ANSWERS.write_text(yaml.safe_dump(pairs, width=110), encoding="utf-8")
+    ANSWERS.write_text(yaml.dump(pairs, Dumper=PlainDumper, width=110), encoding="utf-8")
 
 
 def _steady(live: Manifest, number: int) -> Manifest:

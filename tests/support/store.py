@@ -160,7 +160,7 @@ class Store:
         for index in range(20):
             where = ("Pod", metadata["namespace"], f"{metadata['name']}-{index}")
             if index < replicas and where not in self.objects:
-                pod = {"kind": "Pod", "metadata": {"name": where[2], "namespace": where[1]}}
+                pod: Manifest = {"kind": "Pod", "metadata": {"name": where[2], "namespace": where[1]}}
                 owner = {
                     "apiVersion": "apps/v1",
                     "kind": "ReplicaSet",

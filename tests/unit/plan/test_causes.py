@@ -1,0 +1,136 @@
+"""Why a workspace is not Ready: one row a cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.verdicts import (
+    FALSE,
+    SPACE,
+    condition,
+    judged,
+    ready_store,
+    said,
+)
+
+from bulkhead.api.conditions import ConditionType as Kind
+from bulkhead.api.conditions import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.store import Store
+
+
+def _broken_pod(store: Store, **status: Any) -> None:
+    live = store.edit("Deployment", SPACE, "tool-search")
+    live["status"] |= {"availableReplicas": 0}
+    store.objects["Pod", SPACE, "tool-search-0"]["status"] = status
+
+
+def _waiting(reason: str, message: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"containerStatuses": [{"name": "tool", "image": "evil:1", "restartCount": 3, "state": state}]}
+
+
+def _quota_refused(store: Store) -> None:
+    live = store.edit("Deployment", SPACE, "tool-search")
+    message = (
+        'pods "tool-search-6f-abcde" is forbidden: exceeded quota: workspace, requested: limits.cpu=500m, '
+        "used: limits.cpu=2, limited: limits.cpu=2"
+    )
+    live["status"] = {
+        "observedGeneration": live["metadata"]["generation"],
+        "conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}],
+    }
+
+
+CAUSES: list[tuple[str, Callable[[Store], object], Kind, Reason, tuple[str, ...]]] = [
+    ("image pull", lambda s: _broken_pod(s, **_waiting("ImagePullBackOff")),
+     Kind.TOOLS_READY, Reason.IMAGE_PULL_FAILED, ("tool-search-0 of tool search", "evil:1")),
+    ("bad image name", lambda s: _broken_pod(s, **_waiting("InvalidImageName")),
+     Kind.TOOLS_READY, Reason.IMAGE_PULL_FAILED, ("evil:1",)),
+    ("crash loop", lambda s: _broken_pod(s, **_waiting("CrashLoopBackOff")),
+     Kind.TOOLS_READY, Reason.CRASH_LOOP, ("container tool keeps ending", "logs")),
+    ("runs as root",
+     lambda s: _broken_pod(s, **_waiting("CreateContainerConfigError", "image will run as root")),
+     Kind.TOOLS_READY, Reason.NOT_READY, ("image will run as root",)),
+    ("no node", lambda s: _broken_pod(s, conditions=[
+        {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/2 nodes: no cpu"}]),
+     Kind.TOOLS_READY, Reason.UNSCHEDULABLE, ("0/2 nodes: no cpu",)),
+    ("quota", _quota_refused, Kind.TOOLS_READY, Reason.QUOTA_EXCEEDED,
+     ("Deployment tool-search", "exceeded quota: workspace", "raise spec.quota")),
+    ("starting", _broken_pod, Kind.TOOLS_READY, Reason.PROVISIONING, ("0 of 1 pods available",)),
+    ("quota edited", lambda s: s.edit("ResourceQuota", SPACE, "workspace")["spec"]["hard"].update(pods="99"),
+     Kind.QUOTA_APPLIED, Reason.NOT_READY, ("ResourceQuota workspace",)),
+    ("quota not counted", lambda s: s.edit("ResourceQuota", SPACE, "workspace").pop("status"),
+     Kind.QUOTA_APPLIED, Reason.PROVISIONING, ("not counted",)),
+    ("policy gone", lambda s: s.objects.pop(("NetworkPolicy", SPACE, "runtime")),
+     Kind.NETWORK_ISOLATED, Reason.PROVISIONING, ("NetworkPolicy runtime",)),
+    ("policy opened", lambda s: s.edit("NetworkPolicy", SPACE, "default-deny")["spec"].update(ingress=[{}]),
+     Kind.NETWORK_ISOLATED, Reason.NOT_READY, ("NetworkPolicy default-deny",)),
+    ("foreign policy", lambda s: s.create({"kind": "NetworkPolicy", "spec": {},
+                                          "metadata": {"name": "open", "namespace": SPACE}}),
+     Kind.NETWORK_ISOLATED, Reason.NOT_READY, ("NetworkPolicy open", "not part of this workspace")),
+    ("namespace relaxed", lambda s: s.edit("Namespace", None, SPACE)["metadata"]["labels"].update(
+        {"pod-security.kubernetes.io/enforce": "privileged"}),
+     Kind.NAMESPACE_READY, Reason.NOT_READY, (SPACE,)),
+    ("namespace deleted",
+     lambda s: s.edit("Namespace", None, SPACE)["metadata"].update(deletionTimestamp="x"),
+     Kind.NAMESPACE_READY, Reason.NOT_READY, ("was deleted by somebody",)),
+    ("gateway down", lambda s: s.edit("Deployment", SPACE, "gateway")["status"].update(availableReplicas=0),
+     Kind.GATEWAY_READY, Reason.PROVISIONING, ("Deployment gateway",)),
+    ("old generation", lambda s: s.edit("Deployment", SPACE, "runtime")["metadata"].update(generation=99),
+     Kind.RUNTIME_READY, Reason.PROVISIONING, ("Deployment runtime",)),
+    ("account gone", lambda s: s.objects.pop(("ServiceAccount", SPACE, "runtime")),
+     Kind.READY, Reason.PROVISIONING, ("ServiceAccount runtime",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("strike", "kind", "reason", "words"), [case[1:] for case in CAUSES], ids=[case[0] for case in CAUSES]
+)
+def test_each_cause_has_its_reason_and_names_its_object(
+    strike: Callable[[Store], object], kind: Kind, reason: Reason, words: tuple[str, ...]
+) -> None:
+    """A person reads one line: what, which object, what to do."""
+    store = ready_store()
+    strike(store)
+
+    verdict = judged(store)
+
+    assert said(verdict, kind) == (FALSE, reason)
+    assert said(verdict, Kind.READY) == (FALSE, reason)
+    assert [word for word in words if word not in condition(verdict, kind).message] == []
+
+
+def test_the_retries_of_a_refused_pod_do_not_flicker_in_the_message() -> None:
+    """Each retry has a random pod name: with it in the message, status is written for ever."""
+    store = ready_store()
+    _quota_refused(store)
+
+    assert "abcde" not in condition(judged(store), Kind.TOOLS_READY).message
+
+
+def test_a_containers_own_words_never_reach_status() -> None:
+    """A termination message is tenant output and may be a secret."""
+    store = ready_store()
+    ended = {"reason": "Error", "exitCode": 1, "message": "token=planted-secret"}
+    state = _waiting("CrashLoopBackOff")
+    state["containerStatuses"][0]["lastState"] = {"terminated": ended}
+    _broken_pod(store, **state)
+
+    verdict = judged(store)
+
+    assert "Error, exit code 1" in condition(verdict, Kind.TOOLS_READY).message
+    assert "planted-secret" not in verdict.status.model_dump_json()
+
+
+def test_what_a_person_can_act_on_comes_before_what_needs_patience() -> None:
+    """The REASON column must not say Provisioning while an image can never be pulled."""
+    store = ready_store()
+    store.edit("Deployment", SPACE, "gateway")["status"] = {}
+    _broken_pod(store, **_waiting("ErrImagePull"))
+
+    assert said(judged(store), Kind.READY) == (FALSE, Reason.IMAGE_PULL_FAILED)
