@@ -72,7 +72,7 @@ def test_a_build_that_failed_leaves_nothing_under_the_finished_name(tmp_path: Pa
 
     with pytest.raises(OSError):  # noqa: PT011 - any will do
         stored(tmp_path, "thing", "k1", fail)
-    again = stored(tmp_path, "thing", "k1", lambda aside: (aside / "whole").write_text("x") and None)
+    again = stored(tmp_path, "thing", "k1", lambda aside: (aside / "whole").mkdir())
     assert ["whole"] == [entry.name for entry in again.iterdir()]
 
 
