@@ -138,7 +138,7 @@ def _one(report: Json, width: int, *, colour: bool) -> list[str]:
 def _layers(conditions: Sequence[Json], width: int, *, colour: bool) -> list[str]:
     layers = [each for each in conditions if each["type"] not in _NOT_LAYERS]
     table = [("LAYER", "STATE", "DETAIL")]
-    table += [(each["type"], _state(each), each["message"] or each["reason"] or "-") for each in layers]
+    table += [(each["type"], _state(each), _detail(each)) for each in layers]
     text = _columns(table, width)
     moods = {"ok": "good", "waiting": "busy", "not asked for": "quiet", "suspended": "quiet"}
     return [
@@ -197,6 +197,12 @@ def _state(condition: Json) -> str:
     if condition["status"] == "Unknown":
         return "waiting"
     return reasons.get(condition["reason"], "failed")
+
+
+def _detail(condition: Json) -> str:
+    """The message; without one the reason, unless that only says once more what the state says."""
+    reason = None if _state(condition) == "ok" else condition["reason"]
+    return condition["message"] or reason or "-"
 
 
 def _columns(table: Sequence[tuple[str, ...]], width: int) -> list[str]:

@@ -148,6 +148,26 @@ def test_unknown_values_are_dashes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "reason", "shown"),
+    [
+        ("ToolsReady", "True", "Ready", "ToolsReady  ok     -"),
+        ("ToolsReady", "False", "CrashLoop", "ToolsReady  failed  CrashLoop"),
+        ("ToolsReady", "Unknown", "Provisioning", "ToolsReady  waiting  Provisioning"),
+        ("ToolsReady", "False", "Suspended", "ToolsReady  suspended  Suspended"),
+    ],
+)
+def test_a_condition_without_a_message_is_told_by_its_reason(
+    kind: str, state: str, reason: str, shown: str
+) -> None:
+    """An empty cell is no answer, and `ok Ready` says it twice."""
+    layer = workspace(status={"conditions": [condition(kind, state, reason, "")]})
+
+    lines = screen.lines(status.one_report(layer, [], now=NOW))
+
+    assert shown in lines
+
+
 def test_events_of_an_earlier_incarnation_are_not_shown() -> None:
     """A name can be used again; the UID is the identity."""
     events = [_event("Old", 59, uid="another"), *(_event(f"New{minute}", minute) for minute in range(12))]
