@@ -1,0 +1,101 @@
+"""A whole engine over the in-memory API server, on a clock that costs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from support.clocks import LoopClock
+from support.fake_api import FakeApi
+from support.store import DELETED_AT
+
+from bulkhead import names
+from bulkhead.engine.deadlines import Deadlines, TokenBucket
+from bulkhead.engine.echoes import Echoes
+from bulkhead.engine.expire import Expirer
+from bulkhead.engine.fleet import Fleet
+from bulkhead.engine.gather import Gatherer
+from bulkhead.engine.keys import SigningKeys
+from bulkhead.engine.reconcile import Parts, Reconciler
+from bulkhead.engine.report import Reporter
+from bulkhead.render.context import RenderContext
+from bulkhead.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from bulkhead.engine.activity import Activity
+    from bulkhead.kube.client import KubeClient
+    from bulkhead.kube.events import Happening
+
+OPERATOR_NAMESPACE = "bulkhead-system"
+
+
+@dataclass
+class FakeActivity:
+    """What gateways answer."""
+
+    answer: Activity | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def ask(self, cluster_ip: str) -> Activity | None:
+        self.asked.append(cluster_ip)
+        return self.answer
+
+
+class Engine:
+    """Everything but watches, queue and Lease."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock(datetime.fromisoformat(DELETED_AT))  # the store's controllers have one time
+        self.api = FakeApi(self.clock)
+        self.activity = FakeActivity()
+        self.told: list[Happening] = []
+        self.woken: list[str] = []
+        self.metrics = Metrics("test")
+        self.deadlines = Deadlines(self.clock, self.woken.append, TokenBucket(1000, 1000, self.clock))
+        self.echoes, self.fleet = Echoes(), Fleet()
+        client = cast("KubeClient", self.api)
+        keys = SigningKeys(client, OPERATOR_NAMESPACE)
+        self.parts = Parts(
+            client=client,
+            clock=self.clock,
+            gatherer=Gatherer(client, keys),
+            keys=keys,
+            expirer=Expirer(client, self.activity),
+            reporter=Reporter(client, self.echoes, self.told.append),
+            echoes=self.echoes,
+            deadlines=self.deadlines,
+            fleet=self.fleet,
+            metrics=self.metrics,
+            base=RenderContext(
+                operator_namespace=OPERATOR_NAMESPACE,
+                operator_service_account="bulkhead-operator",
+                sandbox_image="bulkhead/sandbox:test",
+            ),
+        )
+        self.reconciler = Reconciler(self.parts)
+
+    async def reconcile(self, name: str = "acme") -> float | None:
+        return await self.reconciler.reconcile(name)
+
+    async def settle(self, name: str = "acme") -> None:
+        """Reconcile and let the controllers act until the workspace is Ready."""
+        for _ in range(10):
+            await self.reconcile(name)
+            if self.api.condition(name, "Ready")[0] == "True":
+                return
+            self.api.store.tick()
+        raise AssertionError(self.api.workspace(name)["status"])
+
+    def namespace(self, name: str = "acme") -> str:
+        return names.namespace(name, self.api.workspace(name)["metadata"]["uid"])
+
+    def reasons(self) -> list[str]:
+        return [happening.reason for happening in self.told]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """With a default class and no workspace."""
+    return Engine()
