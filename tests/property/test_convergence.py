@@ -6,7 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,6 +62,7 @@ def test_after_execution_observed_equals_desired(spec: Effective) -> None:
     converge(store, spec)
     desired, observed = gathered(store, spec)
 
+    assert observed.namespace is not None
     live = {**observed.objects, ObjectKey("Namespace", desired.namespace): observed.namespace}
 
     assert set(live) == {key_of(each) for each in desired.manifests}
@@ -168,7 +169,7 @@ def _same_identity(before: Effective, after: Effective) -> Effective:
     return replace(after, name=before.name)
 
 
-def _damage(data: st.DataObject, live: dict[str, object]) -> None:
+def _damage(data: st.DataObject, live: dict[str, Any]) -> None:
     """One field somewhere below the compared part is removed, replaced or added to."""
     section = next(
         name for name in ("spec", "rules", "subjects", "data", "automountServiceAccountToken") if name in live

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
+from bulkhead.api.workspace import Runtime
 from bulkhead.render.egress import route_of
 from bulkhead.render.meta import canonical_json
 from bulkhead.render.pods import container_security, health_probes, secret_volume
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bulkhead.api.effective import Effective
-    from bulkhead.api.workspace import Runtime, Tool
+    from bulkhead.api.workspace import Tool
     from bulkhead.render.context import RenderContext
     from bulkhead.render.rendered import Manifest
 
 __all__ = [
     "agent_container",
-    "is_our_image",
     "missing_facts",
     "proxy_env",
+    "role_arguments",
     "secret_mounts",
     "secret_volumes",
 ]
@@ -31,9 +32,17 @@ __all__ = [
 _SECRETS_FOLDER: Final = "/run/bulkhead/secrets"
 
 
-def is_our_image(agent: Runtime | Tool, context: RenderContext) -> bool:
-    """Whether the sandbox image runs in one of its roles; a command of the tenant's replaces the role."""
-    return agent.image in {None, context.sandbox_image} and not agent.command
+def role_arguments(agent: Runtime | Tool, context: RenderContext) -> tuple[str, ...] | None:
+    """What the sandbox image is started with; None: the container runs the tenant's own program.
+
+    The runtime role runs a command as its child, with health and a reaper around it. A tool with a command of
+    its own is a server of its own.
+    """
+    if agent.image not in {None, context.sandbox_image}:
+        return None
+    if isinstance(agent, Runtime):
+        return (names.RUNTIME, *agent.command, *agent.args)
+    return None if agent.command else ("tool-runner", *agent.args)
 
 
 def missing_facts(
@@ -70,12 +79,11 @@ def secret_volumes(agent: Runtime | Tool) -> tuple[Manifest, ...]:
     )
 
 
-def agent_container(  # noqa: PLR0913 - one record of what differs between runtime and tools
+def agent_container(
     agent: Runtime | Tool,
     context: RenderContext,
     *,
     name: str,
-    role: str,
     port: int,
     config: Mapping[str, object],
     env: Mapping[str, str],
@@ -83,10 +91,10 @@ def agent_container(  # noqa: PLR0913 - one record of what differs between runti
     tenant_readiness: Manifest | None,
 ) -> Manifest:
     """The container of a runtime or tool: our image in its role, or the tenant's as it comes."""
-    ours = is_our_image(agent, context)
+    ours = role_arguments(agent, context)
     # Ours last: a tenant's variable never replaces one that the platform sets.
     merged = {**{var.name: var.value for var in agent.env}, **env}
-    if ours:
+    if ours is not None:
         merged["BULKHEAD_CONFIG"] = canonical_json(config)
     container: Manifest = {
         "name": name,
@@ -95,19 +103,18 @@ def agent_container(  # noqa: PLR0913 - one record of what differs between runti
         "env": [_variable(key, value) for key, value in sorted(merged.items())],
         "ports": [
             {"containerPort": number, "protocol": "TCP"}
-            for number in sorted({port, names.HEALTH_PORT} if ours else {port})
+            for number in sorted({port, names.HEALTH_PORT} if ours is not None else {port})
         ],
         "resources": complete(agent.resources),
         "securityContext": container_security(),
         "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a mount of its own
     }
+    if ours is not None:
+        return {**container, "args": list(ours), **health_probes()}
     if agent.command:
         container["command"] = list(agent.command)
-    args = [role, *agent.args] if ours else list(agent.args)
-    if args:
-        container["args"] = args
-    if ours:
-        return {**container, **health_probes()}
+    if agent.args:
+        container["args"] = list(agent.args)
     return container if tenant_readiness is None else {**container, "readinessProbe": tenant_readiness}
 
 

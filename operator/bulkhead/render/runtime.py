@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names, quantity
-from bulkhead.render.agents import agent_container, is_our_image, proxy_env, secret_mounts, secret_volumes
+from bulkhead.render.agents import agent_container, proxy_env, role_arguments, secret_mounts, secret_volumes
 from bulkhead.render.egress import route_of
 from bulkhead.render.meta import canonical_json, metadata
 from bulkhead.render.pods import PodShape, deployment, one_at_a_time
@@ -34,7 +34,6 @@ def runtime_deployment(effective: Effective, context: RenderContext, runtime: Ru
         runtime,
         context,
         name=names.RUNTIME,
-        role=names.RUNTIME,
         port=names.RUNTIME_PORT,
         config=_CONFIG,
         env={
@@ -56,7 +55,7 @@ def runtime_deployment(effective: Effective, context: RenderContext, runtime: Ru
         config=canonical_json(_CONFIG),
         pod=PodShape(
             trusted=False,
-            own_image=is_our_image(runtime, context),
+            own_image=role_arguments(runtime, context) is not None,
             hosts={name: context.service_ips[name] for name in runtime_doors(effective)},
             volumes=(*_data_volumes(runtime), *secret_volumes(runtime)),
             secrets={name: context.secret_values[name] for name in runtime.secrets},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkhead import names
-from bulkhead.render.agents import agent_container, is_our_image, proxy_env, secret_mounts, secret_volumes
+from bulkhead.render.agents import agent_container, proxy_env, role_arguments, secret_mounts, secret_volumes
 from bulkhead.render.egress import route_of
 from bulkhead.render.meta import canonical_json
 from bulkhead.render.pods import PodShape, deployment, one_at_a_time
@@ -33,7 +33,6 @@ def tool_deployment(effective: Effective, context: RenderContext, tool: Tool) ->
         tool,
         context,
         name=names.TOOL,
-        role="tool-runner",
         port=tool.port,
         config=config,
         env={"BULKHEAD_WORKSPACE": effective.name, **proxy_env(effective, name)},
@@ -52,7 +51,7 @@ def tool_deployment(effective: Effective, context: RenderContext, tool: Tool) ->
         config=canonical_json(config),
         pod=PodShape(
             trusted=False,
-            own_image=is_our_image(tool, context),
+            own_image=role_arguments(tool, context) is not None,
             hosts={door: context.service_ips[door] for door in tool_doors(effective, tool)},
             volumes=secret_volumes(tool),
             secrets={secret: context.secret_values[secret] for secret in tool.secrets},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from support.builders import CREATED, LIFECYCLE, UID, effective, full
 from support.cluster import converge, gathered, namespace
@@ -93,7 +94,7 @@ def test_transition_time_moves_only_with_the_status() -> None:
 
 def test_missing_sources_are_named_and_told_once() -> None:
     """Nothing else says which Secret, in which namespace, under which key."""
-    missing = {"missing_secret_sources": ("platform-secrets/late:token",)}
+    missing: dict[str, Any] = {"missing_secret_sources": ("platform-secrets/late:token",)}
     store = ready_store()
 
     first = judged(store, **missing)
@@ -193,6 +194,8 @@ def test_the_provision_deadline_stalls_and_stays_until_an_edit() -> None:
     assert still.events == ()
     assert said(edited, Kind.STALLED) == (FALSE, Reason.PROVISIONING)
     assert edited.requeue_after_seconds == 299.0
+    unaccepted = judged(Store(), edited_spec, still.status, now=at + timedelta(seconds=10))
+    assert said(unaccepted, Kind.STALLED) == (FALSE, Reason.PROVISIONING)
 
 
 def test_a_stalled_workspace_becomes_ready_by_itself() -> None:

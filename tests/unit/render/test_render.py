@@ -315,6 +315,22 @@ def test_our_image_runs_in_its_role(role: str, name: str) -> None:
     assert container["readinessProbe"]["httpGet"]["port"] == names.HEALTH_PORT
 
 
+def test_a_command_in_our_image_keeps_health_for_a_runtime_and_replaces_a_tools_server() -> None:
+    """The runtime role supervises its command; the tool-runner refuses one and would never start."""
+    spec = effective(
+        runtime=runtime(command=("python3", "-m", "agent"), args=("--fast",)),
+        tools=(tool("own", command=("/srv",), args=("-v",)),),
+    )
+    rendered = render(spec, context(spec))
+    agent, own = (_pod(rendered, name)["containers"][0] for name in ("runtime", "tool-own"))
+
+    assert agent["args"] == ["runtime", "python3", "-m", "agent", "--fast"]
+    assert "command" not in agent
+    assert agent["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert (own["command"], own["args"]) == (["/srv"], ["-v"])
+    assert own["readinessProbe"]["tcpSocket"] == {"port": 8000}
+
+
 def test_suspended_means_no_pods_and_everything_else() -> None:
     """Data, policies and keys must be there when the workspace comes back."""
     spec = full()
