@@ -45,8 +45,6 @@ DEFAULT_DENY: Final = "default-deny"
 OPERATOR_BINDING: Final = "bulkhead-operator"  # RoleBinding in each workspace namespace
 WORKSPACE_CLUSTER_ROLE: Final = "bulkhead-workspace"  # the one ClusterRole that the operator may bind
 SESSION_KEYS_SECRET: Final = "session-keys"  # public keys (jwks.json) for the gateway  # noqa: S105 - a name, no secret
-GATEWAY_CONFIG: Final = "gateway-config"
-EGRESS_CONFIG: Final = "egress-config"
 RUNTIME_DATA: Final = "runtime-data"  # PersistentVolumeClaim of the runtime
 
 GATEWAY_PORT: Final = 8080  # sessions and tools
