@@ -75,7 +75,7 @@ async def proxies(
     async with AsyncExitStack() as stack:
         ports = []
         for listener, proxy in zip(config.listeners, running, strict=True):
-            server = await asyncio.start_server(proxy.serve, host, listener.port)
+            server = await asyncio.start_server(proxy.accept, host, listener.port)
             stack.callback(server.close)
             ports.append(server.sockets[0].getsockname()[1])
         yield tuple(ports)

@@ -110,19 +110,11 @@ class Proxy:
         self._judged = judged
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Judge one connection and carry it to its end; nothing that a peer does raises."""
-        client = Connection(reader, writer)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Judge a new connection and carry it to its end, in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._serve(Connection(reader, writer)))
         self._tasks.add(task)
-        try:
-            if len(self._tasks) <= self._limits.connections:
-                with contextlib.suppress(ConnectionError, TimeoutError):
-                    await self._serve(client)
-        finally:
-            self._tasks.discard(task)
-            await client.close()
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self, seconds: float) -> None:
         """Let tunnels end by themselves for so long, then cut them."""
@@ -134,6 +126,15 @@ class Proxy:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _serve(self, client: Connection) -> None:
+        """Nothing that a peer does raises."""
+        try:
+            if len(self._tasks) <= self._limits.connections:
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    await self._judge_and_join(client)
+        finally:
+            await client.close()
+
+    async def _judge_and_join(self, client: Connection) -> None:
         target: Target | None = None
         server: Connection | None = None
         try:
