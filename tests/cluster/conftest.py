@@ -67,8 +67,9 @@ class Operator:
 @pytest.fixture(scope="session", autouse=True)
 def bulkhead(live: Live) -> None:
     """Bulkhead as the chart installs it, with a class that tests may use."""
-    install(f"secretNamespaces={{{SECRET_NAMESPACE}}}")
+    # The namespace first: the chart puts the operator's right to read Secrets there into it.
     live.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SECRET_NAMESPACE}})
+    install(f"secretNamespaces={{{SECRET_NAMESPACE}}}")
     live.apply(
         {
             "apiVersion": "bulkhead.dev/v1alpha1",
