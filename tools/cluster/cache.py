@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_LENGTH = 12
+KEPT = 3
 
 
 def recipe_key(*parts: str | bytes | Path) -> str:
@@ -47,4 +49,13 @@ def stored(store: Path, name: str, key: str, build: Callable[[Path], None]) -> P
     aside.mkdir()
     build(aside)
     aside.rename(finished)
+    _forget_old(store, name)
     return finished
+
+
+def _forget_old(store: Path, name: str) -> None:
+    """Keep the three used last: switching branches costs nothing, and a year does not fill a disk."""
+    pattern = re.compile(re.escape(name) + f"-[0-9a-f]{{{KEY_LENGTH}}}")
+    found = [entry for entry in store.iterdir() if pattern.fullmatch(entry.name)]
+    for old in sorted(found, key=lambda entry: -entry.stat().st_mtime)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)

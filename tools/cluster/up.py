@@ -154,8 +154,16 @@ def _local_lab(settings: Settings, progress: Progress) -> tuple[Lab, str]:
     else:
         install_builders()
         build_node_image(node_image, programs, engine, settings, progress)
+        _forget_node_images(engine, node_image)
     cilium.chart(settings)
     return Lab(settings, engine, programs, progress), node_image
+
+
+def _forget_node_images(engine: Engine, current: str) -> None:
+    """Earlier node images are gone, but for one in use: docker refuses to remove that."""
+    listed = engine.run("images", "localhost/bulkhead-node", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for old in set(listed) - {current}:
+        engine.answers("rmi", old)
 
 
 def _roots(engine: Engine, settings: Settings, progress: Progress) -> None:

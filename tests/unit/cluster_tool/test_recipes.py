@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,20 @@ def test_a_build_that_failed_leaves_nothing_under_the_finished_name(tmp_path: Pa
         stored(tmp_path, "thing", "k1", fail)
     again = stored(tmp_path, "thing", "k1", lambda aside: (aside / "whole").mkdir())
     assert ["whole"] == [entry.name for entry in again.iterdir()]
+
+
+def test_only_the_artefacts_used_last_are_kept(tmp_path: Path) -> None:
+    """Each change of a source makes an image of 120 MB."""
+
+    def build(aside: Path) -> None:
+        (aside / "file").write_text("x")
+
+    keys = [f"{number:012x}" for number in range(5)]
+    for age, key in enumerate(keys):
+        stored(tmp_path, "image", key, build)
+        os.utime(tmp_path / f"image-{key}", (age, age))
+    other = stored(tmp_path, "image-base", keys[0], build)
+    assert {f"image-{key}" for key in keys[2:]} | {other.name} == {entry.name for entry in tmp_path.iterdir()}
 
 
 def test_every_module_is_pinned_and_every_program_has_one_home() -> None:
