@@ -100,7 +100,7 @@ class Live:
         config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
         self.host = str(settings.host)
         headers = {"Accept": "application/json"}
-        if token := (settings.api_key or {}).get("authorization"):
+        if token := (settings.api_key or {}).get("BearerToken"):  # "authorization" before kubernetes 37
             headers["Authorization"] = token
         self._pool = urllib3.PoolManager(
             ca_certs=settings.ssl_ca_cert,

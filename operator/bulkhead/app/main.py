@@ -302,7 +302,6 @@ def _context(chosen: Settings) -> RenderContext:
         operator_service_account=chosen.operator_service_account,
         sandbox_image=chosen.sandbox_image,
         image_pull_policy=chosen.image_pull_policy,
-        image_pull_secrets=chosen.image_pull_secrets,
         cluster_cidrs=chosen.cluster_cidrs,
         dns_namespace=chosen.dns_namespace,
         dns_pod_labels=chosen.dns_pod_labels,

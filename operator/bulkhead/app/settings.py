@@ -20,7 +20,10 @@ __all__ = ["Settings", "from_environment"]
 _PREFIX: Final = "BULKHEAD_"
 _FILE: Final = "BULKHEAD_SETTINGS_FILE"
 # Variables of this project's other programs, which may share an environment with a locally run operator.
-_FOREIGN: Final = re.compile(r"BULKHEAD_(ASSUME_YES|CACHE|CLUSTER(_(ENGINE|MODE|PROCESS))?|ENGINE|WORLD_.*)")
+_FOREIGN: Final = re.compile(
+    r"BULKHEAD_(ASSUME_YES|AUDIT_LOG|CACHE|CLUSTER(_(ENGINE|MODE|PROCESS))?|CONTROL_PLANE|ENGINE|NODES"
+    r"|POD_CIDR|SERVICE_CIDR|WORLD_.*)"
+)
 
 
 def _json(value: object) -> object:
@@ -37,7 +40,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Cidrs = Annotated[tuple[str, ...], BeforeValidator(_json)]
 Labels = Annotated[dict[str, str], BeforeValidator(_json)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_json)]
 
 
 class Settings(BaseModel):
@@ -47,7 +49,6 @@ class Settings(BaseModel):
 
     sandbox_image: str = Field(min_length=1)
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    image_pull_secrets: Names = ()
     operator_namespace: str = "bulkhead-system"
     operator_service_account: str = "bulkhead-operator"
     pod_name: str = "bulkhead-local"  # identity at the Lease
