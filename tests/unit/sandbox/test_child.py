@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PYTHON = sys.executable
 
 
-async def run(folder: Path, *argv: str, stdin: bytes = b"", timeout_seconds: float = 10) -> Ended:
+async def run(folder: Path, *argv: str, stdin: bytes = b"", timeout_seconds: float = 30) -> Ended:
     command = Command(argv=argv, folder=str(folder), stdin=stdin, timeout_seconds=timeout_seconds)
     return await Commands(sweeps=False).run(command)
 
@@ -132,7 +132,7 @@ DETACHED = "(setsid sh -c 'sleep 300 & echo $! > {0}; wait' &); while ! [ -s {0}
 async def test_process_that_detached_itself_ends_with_the_call(tmp_path: Path, after: str) -> None:
     """Two forks and a new session, and a tenant has a daemon that outlives every limit."""
     script = f"{DETACHED.format('pid')}; {after}"
-    ended = await run(tmp_path, "sh", "-c", script, timeout_seconds=0.7 if "sleep" in after else 10)
+    ended = await run(tmp_path, "sh", "-c", script, timeout_seconds=0.7 if "sleep" in after else 30)
     assert ended.timed_out is ("sleep" in after)
     assert not alive(int((tmp_path / "pid").read_text()))
 
@@ -199,6 +199,17 @@ async def test_command_that_kills_its_watcher_ends_with_it_and_others_go_on(tmp_
     )
     out, _ = await process.communicate()
     assert out == b"the command killed what watched over it | b'unharmed\\n' | set()\n"
+
+
+async def test_cancelled_flood_ends_at_once(tmp_path: Path) -> None:
+    """Nobody reads any more, the pipe is full, and its end would never be seen."""
+    task = asyncio.create_task(run(tmp_path, "sh", "-c", "touch begun; yes"))
+    await until((tmp_path / "begun").exists)
+    task.cancel()
+    async with asyncio.timeout(9):  # less than the grace that a hanging process gets
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert descendants(os.getpid(), set()) == set()
 
 
 async def test_death_of_the_tool_runner_ends_its_calls(tmp_path: Path) -> None:

@@ -54,14 +54,6 @@ class Ended:
     stderr: Stream
 
 
-class _Pipes(Protocol):
-    """A process of which all three streams are pipes."""
-
-    stdin: asyncio.StreamWriter
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader
-
-
 def standard_environment(folder: str) -> dict[str, str]:
     """What every command sees: nothing of ours but the way out, if there is one."""
     proxies = {name: os.environ[name] for name in _PROXY_VARIABLES if name in os.environ}
@@ -92,10 +84,11 @@ class Commands:
         with ours:
             with theirs:
                 process = await self._start(command, theirs)
+            pipes = _Pipes(process, command.stdin)
             try:
-                return await self._follow(process, ours, command)
+                return await self._follow(process, ours, pipes, command.timeout_seconds)
             finally:
-                await asyncio.shield(self._finish(process, ours))
+                await asyncio.shield(self._finish(process, ours, pipes))
 
     async def _start(self, command: Command, control: socket.socket) -> Process:
         async with self._starting:
@@ -117,28 +110,22 @@ class Commands:
             self._running.add(process.pid)
             return process
 
-    async def _follow(self, process: Process, control: socket.socket, command: Command) -> Ended:
-        pipes = cast("_Pipes", process)
-        feeding = asyncio.create_task(_feed(pipes.stdin, command.stdin))
-        stdout = asyncio.create_task(_collect(pipes.stdout))
-        stderr = asyncio.create_task(_collect(pipes.stderr))
+    async def _follow(
+        self, process: Process, control: socket.socket, pipes: _Pipes, timeout_seconds: float
+    ) -> Ended:
         timed_out = False
         try:
-            try:
-                async with asyncio.timeout(command.timeout_seconds):
-                    said = await _last_words(control)
-            except TimeoutError:
-                timed_out = True
-                said = await _end(control)
-            async with asyncio.timeout(_KILL_SECONDS):
-                if not said:
-                    await self._sweep(process)  # else its orphans hold the streams open
-                return _ended(said, await stdout, await stderr, timed_out=timed_out)
-        finally:
-            for task in (feeding, stdout, stderr):
-                task.cancel()
+            async with asyncio.timeout(timeout_seconds):
+                said = await _last_words(control)
+        except TimeoutError:
+            timed_out = True
+            said = await _end(control)
+        async with asyncio.timeout(_KILL_SECONDS):
+            if not said:
+                await self._sweep(process)  # else its orphans hold the streams open
+            return _ended(said, await pipes.stdout, await pipes.stderr, timed_out=timed_out)
 
-    async def _finish(self, process: Process, control: socket.socket) -> None:
+    async def _finish(self, process: Process, control: socket.socket, pipes: _Pipes) -> None:
         """call_init is gone: it has ended, or ends now because nobody listens, or is killed."""
         with contextlib.suppress(OSError):
             control.shutdown(socket.SHUT_RDWR)
@@ -148,6 +135,7 @@ class Commands:
         if process.returncode != 0:  # it was killed, or hangs
             await self._sweep(process)
         self._running.discard(process.pid)
+        pipes.close()
 
     async def _sweep(self, process: Process) -> None:
         """call_init said nothing: it was killed, or hangs. End it, and all that has no call_init any more."""
@@ -157,7 +145,10 @@ class Commands:
         if self._sweeps:
             async with self._starting:
                 await asyncio.to_thread(_kill_strays, self._running.copy(), process.pid)
-        await process.wait()  # not before: asyncio also waits for the pipes, which orphans hold open
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILL_SECONDS):
+                # Only now: asyncio also waits for the pipes, which orphans hold open.
+                await process.wait()
 
 
 def _kill_strays(running: set[int], ended: int) -> None:
@@ -172,6 +163,27 @@ def _kill_strays(running: set[int], ended: int) -> None:
                     killed.discard(pid)
 
     kill_all(os.getpid(), running, reap)
+
+
+class _Pipes:
+    """What carries a command's streams; read to their end even if nobody wants them, or they never end."""
+
+    def __init__(self, process: Process, stdin: bytes) -> None:
+        streams = cast("_Streams", process)  # all three are pipes
+        self._feeding = asyncio.create_task(_feed(streams.stdin, stdin))
+        self.stdout = asyncio.create_task(_collect(streams.stdout))
+        self.stderr = asyncio.create_task(_collect(streams.stderr))
+
+    def close(self) -> None:
+        """Whatever is still open is left alone."""
+        for task in (self._feeding, self.stdout, self.stderr):
+            task.cancel()
+
+
+class _Streams(Protocol):
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
