@@ -113,11 +113,18 @@ def token(name: str, *, user: str, scopes: tuple[str, ...], ttl: str = "5m") -> 
 
 
 def tool_call(
-    live: Live, backend: Backend, name: str, tool: str, function: str, **arguments: object
+    live: Live,
+    backend: Backend,
+    name: str,
+    tool: str,
+    function: str,
+    *,
+    session: str = "",
+    **arguments: object,
 ) -> Answer:
-    """Call a tool's function through the workspace's gateway, as a user of that workspace."""
+    """Call a tool's function through the workspace's gateway; `session` is a token, by default a new one."""
     url = live.get(Ref("TenantWorkspace", name))["status"]["gateway"]["url"]
-    signed = token(name, user="alice", scopes=(f"tools:call:{tool}",))
+    signed = session or token(name, user="alice", scopes=(f"tools:call:{tool}",))
     return backend.call(
         f"{url}/v1/tools/{tool}", token=signed, body={"tool": function, "arguments": arguments}
     )

@@ -48,7 +48,6 @@ class RenderContext:
     operator_service_account: str
     sandbox_image: str
     image_pull_policy: str = "IfNotPresent"
-    image_pull_secrets: tuple[str, ...] = ()
     cluster_cidrs: tuple[str, ...] = ()  # pod, Service and node ranges: always subtracted from egress
     dns_namespace: str = "kube-system"
     dns_pod_labels: Mapping[str, str] = field(default_factory=lambda: {"k8s-app": "kube-dns"})

@@ -69,7 +69,6 @@ def egress_deployment(effective: Effective, context: RenderContext) -> Manifest:
     )
     return deployment(
         effective,
-        context,
         name=names.EGRESS,
         component=names.EGRESS,
         replicas=0 if effective.lifecycle.suspended else 1,

@@ -41,7 +41,6 @@ def gateway_deployment(effective: Effective, context: RenderContext) -> Manifest
     )
     return deployment(
         effective,
-        context,
         name=names.GATEWAY,
         component=names.GATEWAY,
         replicas=0 if effective.lifecycle.suspended else 1,

@@ -73,7 +73,6 @@ def container_security() -> Manifest:
 
 def deployment(  # noqa: PLR0913 - one record of what differs between components
     effective: Effective,
-    context: RenderContext,
     *,
     name: str,
     component: str,
@@ -102,7 +101,7 @@ def deployment(  # noqa: PLR0913 - one record of what differs between components
                         names.CONFIG_HASH_ANNOTATION: config_hash(config, pod.secrets.items()),
                     },
                 },
-                "spec": _pod_spec(name, context, containers, pod),
+                "spec": _pod_spec(name, containers, pod),
             },
         },
     }
@@ -169,9 +168,7 @@ def secret_volume(volume: str, secret: str, key: str) -> Manifest:
     }
 
 
-def _pod_spec(
-    account: str, context: RenderContext, containers: Sequence[Manifest], pod: PodShape
-) -> Manifest:
+def _pod_spec(account: str, containers: Sequence[Manifest], pod: PodShape) -> Manifest:
     # What is in /tmp counts against this limit anyway; more would only evict the pod by another name.
     tmp_size = containers[0]["resources"]["limits"]["ephemeral-storage"]
     spec: Manifest = {
@@ -186,8 +183,6 @@ def _pod_spec(
         "volumes": [*pod.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": tmp_size}}],
         **(_cluster_dns() if pod.trusted else _no_dns(pod.hosts)),
     }
-    if context.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in context.image_pull_secrets]
     return spec
 
 

@@ -46,7 +46,6 @@ def runtime_deployment(effective: Effective, context: RenderContext, runtime: Ru
     )
     return deployment(
         effective,
-        context,
         name=names.RUNTIME,
         component=names.RUNTIME,
         replicas=0 if effective.lifecycle.suspended else runtime.replicas,

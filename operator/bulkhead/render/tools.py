@@ -41,7 +41,6 @@ def tool_deployment(effective: Effective, context: RenderContext, tool: Tool) ->
     )
     return deployment(
         effective,
-        context,
         name=name,
         component=names.TOOL,
         tool=tool.name,
