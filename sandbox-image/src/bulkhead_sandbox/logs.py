@@ -39,7 +39,6 @@ class Fields(TypedDict, total=False):
     request_id: str
     role: str
     route: str
-    signal: str
     status: int
     tool: str
     version: str

@@ -47,7 +47,6 @@ class Slug(Enum):
     )
     INTERNAL = ("internal", 500, "The gateway failed", "Report the request id.")
     UPSTREAM_ERROR = ("upstream-error", 502, "The service behind did not answer as it should", "Try again.")
-    NOT_READY = ("not-ready", 503, "The service is not ready", "Try again shortly.")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The service behind took too long", "Try again.")
     TOOL_TIMEOUT = ("tool-timeout", 504, "The tool took too long", "Ask for less, or allow more time.")
 
