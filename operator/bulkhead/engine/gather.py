@@ -67,19 +67,27 @@ class Gatherer:
     async def observe(self, workspace: ParsedWorkspace) -> tuple[Observed, PublicKeys | None]:
         """The namespace and everything of a managed kind in it, whoever made it; and the signing key."""
         name = names.namespace(workspace.name, workspace.uid)
-        live, keys = await asyncio.gather(
-            self._client.find("Namespace", name), self._keys.find(workspace.uid)
-        )
         status = workspace.status
-        known = Observed(
+        outside = asyncio.gather(self._client.find("Namespace", name), self._keys.find(workspace.uid))
+        if (
+            status.namespace is None
+        ):  # most likely nothing is there yet: eleven lists less for a new workspace
+            live, keys = await outside
+            objects, pods = await self._inside(name) if live is not None else ({}, ())
+        else:
+            (live, keys), (objects, pods) = await asyncio.gather(outside, self._inside(name))
+        observed = Observed(
             namespace=live,
+            objects=objects,
+            pods=pods,
             namespace_uid=status.namespace.uid if status.namespace else None,
             signing_key_uid=keys.secret_uid if keys else None,
             was_ready=was_ready(status, workspace.generation),
             last_activity=status.last_activity,
         )
-        if live is None:
-            return known, keys
+        return observed, keys
+
+    async def _inside(self, name: str) -> tuple[Mapping[ObjectKey, Manifest], tuple[Manifest, ...]]:
         pods, *lists = await asyncio.gather(
             self._client.list("Pod", name), *(self._children(kind, name) for kind in CHILD_KINDS)
         )
@@ -88,7 +96,7 @@ class Gatherer:
             for kind, items in zip(CHILD_KINDS, lists, strict=True)
             for item in items
         }
-        return replace(known, objects=objects, pods=tuple(map(_slim, pods))), keys
+        return objects, tuple(map(_slim, pods))
 
     async def secrets(self, sources: Sequence[SecretSource]) -> SecretSources:
         """The values at their sources; what does not exist or may not be read is named, not raised."""

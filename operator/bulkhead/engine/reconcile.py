@@ -26,10 +26,10 @@ from bulkhead.telemetry import logs
 from bulkhead.telemetry.logs import LogEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from bulkhead.api.parse import ParsedWorkspace
+    from bulkhead.api.parse import ParsedClass, ParsedWorkspace
     from bulkhead.engine.clock import Clock
     from bulkhead.engine.deadlines import Deadlines
     from bulkhead.engine.echoes import Echoes
@@ -92,7 +92,7 @@ class Reconciler:
     async def reconcile(self, key: str) -> float | None:
         """Bring the workspace nearer to its spec; seconds until it wants to be called again by itself."""
         parts = self._parts
-        live = await parts.gatherer.workspace(key)
+        live, classes = await asyncio.gather(parts.gatherer.workspace(key), parts.gatherer.classes())
         if live is None:
             parts.fleet.forget(key)
             parts.deadlines.set(key, None)
@@ -102,7 +102,7 @@ class Reconciler:
         if workspace.deletion_timestamp is not None:
             parts.deadlines.set(key, None)
             return await tear_down(parts, workspace, self._executor())
-        resolved = await self._resolve(workspace)
+        resolved = self._resolve(workspace, classes)
         if not isinstance(resolved, Effective):
             return await self._refuse(workspace, resolved)
         expiry = await parts.expirer.check(workspace, resolved, parts.clock.now())
@@ -116,10 +116,12 @@ class Reconciler:
     def _executor(self) -> Executor:
         return Executor(self._parts.client, self._parts.clock, self._parts.echoes)
 
-    async def _resolve(self, workspace: ParsedWorkspace) -> Effective | Sequence[Violation]:
+    def _resolve(
+        self, workspace: ParsedWorkspace, classes: Mapping[str, ParsedClass]
+    ) -> Effective | Sequence[Violation]:
         if isinstance(workspace.spec, tuple):
             return workspace.spec
-        chosen = choose_class(workspace.spec.class_name, await self._parts.gatherer.classes())
+        chosen = choose_class(workspace.spec.class_name, classes)
         if isinstance(chosen, Violation):
             return (chosen,)
         cls_name, cls_spec = chosen

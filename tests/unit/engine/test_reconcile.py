@@ -275,8 +275,9 @@ async def test_an_extension_at_the_last_moment_wins(engine: Engine) -> None:
     listed = engine.parts.gatherer.classes
 
     async def meanwhile() -> Any:
+        found = await listed()  # the workspace has been read by then
         engine.api.edit_spec("acme", lifecycle={"ttl": "2h"})
-        return await listed()
+        return found
 
     engine.parts.gatherer.classes = meanwhile  # type: ignore[method-assign]
     with pytest.raises(Conflict):
