@@ -53,7 +53,7 @@ STALLED: list[tuple[str, dict[str, Any], str, tuple[str, ...]]] = [
 def test_admission_refuses_and_names_the_field(live: Live, spec: dict[str, Any], field: str) -> None:
     """What CEL and the schema can see never reaches the operator."""
     with pytest.raises(ApiRefusal) as refusal:
-        live.apply(workspace("refused", className="cluster-tests", **spec))
+        live.create(workspace("refused", className="cluster-tests", **spec))
 
     assert refusal.value.status == 422
     assert field in refusal.value.message

@@ -53,7 +53,7 @@ def can_connect(
     host: str,
     port: int,
     *,
-    timeout_seconds: float = 3,
+    timeout_seconds: float = 2,
     container: str | None = None,
 ) -> bool:
     """Whether a TCP connection from inside that pod is accepted; a real packet, never a guess."""
