@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["tear_down"]
 
 _ROUNDS: Final = 8  # one a step of the order down, and some
+# Pods and namespaces report their end by watch; asking after sixty of them every 2 s kept the API server busy.
+_WATCHED_SECONDS: Final = 5.0
 
 
 async def tear_down(parts: Parts, workspace: ParsedWorkspace, executor: Executor) -> float | None:
@@ -49,7 +51,7 @@ async def tear_down(parts: Parts, workspace: ParsedWorkspace, executor: Executor
         parts.reporter.events(workspace, verdict.events)
         if failure is not None:
             raise failure
-        return steps.requeue_after_seconds
+        return _next_look_seconds(steps)
     await parts.client.set_finalizers(
         names.WORKSPACE_KIND,
         workspace.name,
@@ -68,3 +70,9 @@ async def _look(parts: Parts, workspace: ParsedWorkspace) -> tuple[Observed, Pla
     observed, _keys = await parts.gatherer.observe(workspace)
     namespace = parts.base.operator_namespace
     return observed, teardown(workspace.name, workspace.uid, observed, operator_namespace=namespace)
+
+
+def _next_look_seconds(steps: Plan) -> float | None:
+    """The plan's wish, but seldom enough where nothing is left to do but wait for what is watched."""
+    wish = steps.requeue_after_seconds
+    return wish if wish is None or not steps.empty else max(wish, _WATCHED_SECONDS)
