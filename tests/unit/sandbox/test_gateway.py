@@ -199,11 +199,11 @@ async def test_every_answer_has_an_id_and_is_not_stored(world: World) -> None:
 
 async def test_key_set_is_reloaded_when_its_file_changes(world: World, clock: FakeClock) -> None:
     """Rotation would need a restart, and a withdrawn key would work on."""
-    new = SigningKey.from_seed(b"\x05" * 32)
-    assert (await world.ask("GET", "/v1/session", world.token("session"))).status == 200
+    old, new = world.token("session"), SigningKey.from_seed(b"\x05" * 32)
+    assert (await world.ask("GET", "/v1/session", old)).status == 200
     _replace(world, jwks_json([new]))
     clock.now += 1
-    assert (await world.ask("GET", "/v1/session", world.token("session"))).status == 401
+    assert (await world.ask("GET", "/v1/session", old)).status == 401, "remembered as verified"
     assert (await world.ask("GET", "/v1/session", world.token("session", key=new))).status == 200
 
 

@@ -2,8 +2,8 @@
 
 Run as a script with `python -I -S call_init.py FD ARGV...`; standard library only, imports nothing of ours,
 for a quick start. It is the child subreaper of its call: a process that forks twice and leaves its session
-still becomes its child, and is killed with the rest when the command ends, when the other end of the socket FD
-closes, or when the tool-runner dies.
+still becomes its child, and is killed with the rest when the command ends, when the other end of the socket
+FD closes, or when the tool-runner dies.
 
 What it answers on FD is one line: `exit N`, `signal N` or `error TEXT` (the command could not be started).
 
