@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["tear_down"]
 
 _ROUNDS: Final = 8  # one a step of the order down, and some
-# Pods and namespaces report their end by watch; asking after sixty of them every 2 s kept the API server busy.
+# Pods and namespaces report their end by watch; asking after sixty every 2 s kept the API server busy.
 _WATCHED_SECONDS: Final = 5.0
 
 
