@@ -58,8 +58,6 @@ class Process:
             "BULKHEAD_POD_NAME": identity,
             "BULKHEAD_HEALTH_PORT": str(self._health),
             "BULKHEAD_METRICS_PORT": str(self._metrics),
-            "BULKHEAD_LEASE_DURATION_SECONDS": "2",
-            "BULKHEAD_LEASE_RENEW_SECONDS": "1.5",
             "BULKHEAD_LEASE_RETRY_SECONDS": "0.3",
         }
         self._process: subprocess.Popen[bytes] | None = None
