@@ -32,7 +32,7 @@ from bulkhead.engine.reconcile import Parts, Reconciler
 from bulkhead.engine.report import Reporter
 from bulkhead.engine.sweep import Sweeper
 from bulkhead.engine.workers import Workers
-from bulkhead.errors import BulkheadError, InvalidValue
+from bulkhead.errors import BulkheadError, InvalidValue, LeadershipLost
 from bulkhead.kube.auth import in_cluster, kubeconfig
 from bulkhead.kube.client import KubeClient
 from bulkhead.kube.events import EventWriter
@@ -71,7 +71,8 @@ def main() -> int:
     try:
         asyncio.run(Operator(chosen, credentials).run())
     except BulkheadError as error:
-        logs.error(LogEvent.OPERATOR_FAILED, error=str(error))
+        lost = isinstance(error, LeadershipLost)
+        logs.error(LogEvent.LEADER_LOST if lost else LogEvent.OPERATOR_FAILED, error=str(error))
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of a process says why it ends
         logs.error(LogEvent.OPERATOR_FAILED, exception=error, error=type(error).__name__)

@@ -10,11 +10,12 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from typing_extensions import override
+
+from bulkhead.api.base import Documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +26,8 @@ _LOGGER: Final = logging.getLogger("bulkhead")
 _scope: ContextVar[dict[str, Any]] = ContextVar("bulkhead_log_scope", default={})  # noqa: B039 - never mutated
 
 
-class LogEvent(StrEnum):
+class LogEvent(Documented):
     """Every event that the operator logs, with the text that documents it."""
-
-    documentation: str
-
-    def __new__(cls, value: str, documentation: str) -> Self:
-        """The member is the plain string `value`."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.documentation = documentation
-        return member
 
     OPERATOR_STARTED = "operator.started", "The process is up; it is not leading yet."
     OPERATOR_STOPPING = "operator.stopping", "A signal came, or a part ended; running reconciles may finish."
