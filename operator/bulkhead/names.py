@@ -20,6 +20,7 @@ CLASS_PLURAL: Final = "workspaceclasses"
 
 FIELD_MANAGER: Final = "bulkhead"
 FINALIZER: Final = f"{GROUP}/teardown"
+CLASS_FINALIZER: Final = f"{GROUP}/class-in-use"  # a class stays while a workspace uses it
 
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "bulkhead"
@@ -34,27 +35,44 @@ SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
 CONFIG_HASH_ANNOTATION: Final = f"{GROUP}/config-hash"  # on pod templates: a change rolls the pods
 DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
 
+# On a workspace's namespace, for the admission policies: CEL sees it, but neither workspace nor class.
+ISOLATION_LABEL: Final = f"{GROUP}/isolation-level"  # Baseline | UserNamespace | Sandboxed
+RUNTIME_CLASS_ANNOTATION: Final = (
+    f"{GROUP}/runtime-class"  # RuntimeClass of untrusted pods, only when Sandboxed
+)
+ALLOWED_IMAGES_ANNOTATION: Final = (
+    f"{GROUP}/allowed-images"  # separated by one space, the sandbox image included
+)
+GUARD_IMAGE_ANNOTATION: Final = f"{GROUP}/guard-image"
+GUARD_CONFIG_ANNOTATION: Final = f"{GROUP}/guard-config"  # BULKHEAD_CONFIG of the guard in tenant-made pods
+
 GATEWAY: Final = "gateway"
 EGRESS: Final = "egress"
 RUNTIME: Final = "runtime"
 TOOL: Final = "tool"  # component of every tool; TOOL_LABEL tells which
+GUARD: Final = "guard"  # init container of every untrusted pod, and the NetworkPolicy with its one arrow
+CANARY: Final = "canary"  # component in the operator's namespace
 
 QUOTA: Final = "workspace"
 LIMITS: Final = "workspace"
 DEFAULT_DENY: Final = "default-deny"
 OPERATOR_BINDING: Final = "bulkhead-operator"  # RoleBinding in each workspace namespace
-WORKSPACE_CLUSTER_ROLE: Final = "bulkhead-workspace"  # the one ClusterRole that the operator may bind
+WORKSPACE_CLUSTER_ROLE: Final = "bulkhead-workspace"  # the operator's own rights in a workspace
+CANARY_SERVICE: Final = "bulkhead-canary"  # headless, in the operator's namespace
 SESSION_KEYS_SECRET: Final = "session-keys"  # public keys (jwks.json) for the gateway  # noqa: S105 - a name, no secret
 RUNTIME_DATA: Final = "runtime-data"  # PersistentVolumeClaim of the runtime
 
 GATEWAY_PORT: Final = 8080  # sessions and tools
 GATEWAY_OPERATOR_PORT: Final = 9443  # activity, for the operator only
 HEALTH_PORT: Final = 8081  # livez, readyz of every role of the sandbox image
+GATEWAY_GUARD_PORT: Final = 8082  # tells guards which canaries are alive
+CANARY_PORT: Final = 8090
 EGRESS_FIRST_PORT: Final = 3128  # the runtime's; tool i (in spec order) has EGRESS_FIRST_PORT + 1 + i
 RUNTIME_PORT: Final = 8000
 TOOL_PORT: Final = 8000  # default of spec.tools[].port
 
 OPERATOR_POD_LABELS: Final = {"app.kubernetes.io/name": "bulkhead", "app.kubernetes.io/component": "operator"}
+CANARY_POD_LABELS: Final = {"app.kubernetes.io/name": "bulkhead", "app.kubernetes.io/component": CANARY}
 GATEWAY_CLIENT_LABEL: Final = f"{GROUP}/gateway-client"  # namespaces whose pods may call gateways: "true"
 
 POD_UID: Final = 65532  # uid and gid of every container of the sandbox image
@@ -76,8 +94,13 @@ def tool(name: str) -> str:
 
 
 def tenant_role(role: str) -> str:
-    """The Role behind `spec.access[].role`."""
+    """The RoleBinding behind `spec.access[].role`."""
     return f"tenant-{role}"
+
+
+def tenant_cluster_role(role: str) -> str:
+    """The chart's ClusterRole that it refers to: view, operate or admin."""
+    return f"bulkhead-tenant-{role}"
 
 
 def signing_key(workspace_uid: str) -> str:
