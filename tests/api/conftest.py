@@ -32,7 +32,9 @@ def crds(live: Live) -> Iterator[tuple[dict[str, Any], ...]]:
         kubectl("apply", "-f", str(CRDS))
 
     def established() -> bool:
-        conditions = [each for ref in refs for each in live.get(ref).get("status", {}).get("conditions", ())]
+        conditions = [
+            each for ref in refs for each in live.get(ref).get("status", {}).get("conditions") or ()
+        ]
         return sum(each["type"] == "Established" and each["status"] == "True" for each in conditions) == len(
             refs
         )
