@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from bulkhead.plan.facts import ClusterFacts
+
 __all__ = ["Manifest", "ObjectKey", "Observed"]
 
 
@@ -26,5 +28,7 @@ class Observed:
     pods: tuple[Manifest, ...] = ()  # every pod of the namespace, ours or not
     signing_key_uid: str | None = None  # the Secret in the operator's namespace, if there
     was_ready: bool = False  # status said Ready of this generation: what is missing was deleted by somebody
-    missing_secret_sources: tuple[str, ...] = ()  # "namespace/name:key" that could not be read
+    # "namespace/name:key" that could not be read; the value copied last may still be there
+    missing_secret_sources: tuple[str, ...] = ()
+    cluster: ClusterFacts | None = None  # None: could not be read
     last_activity: datetime | None = None  # what the gateway said, or the status remembers
