@@ -7,7 +7,7 @@ must not spend them in client models.
 from __future__ import annotations
 
 from kubelive.kubectl import kubectl
-from kubelive.live import ApiRefusal, Live, Ref, Resource
+from kubelive.live import BREAK_GLASS, ApiRefusal, Live, Ref, Resource
 from kubelive.waiting import WaitTimeout, wait_until
 
-__all__ = ["ApiRefusal", "Live", "Ref", "Resource", "WaitTimeout", "kubectl", "wait_until"]
+__all__ = ["BREAK_GLASS", "ApiRefusal", "Live", "Ref", "Resource", "WaitTimeout", "kubectl", "wait_until"]
