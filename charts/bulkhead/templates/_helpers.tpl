@@ -7,6 +7,12 @@ app.kubernetes.io/name: bulkhead
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{/* The same for the canaries: gateways may connect to them, nobody else in a workspace. */}}
+{{- define "bulkhead.canarySelector" -}}
+app.kubernetes.io/name: bulkhead
+app.kubernetes.io/component: canary
+{{- end -}}
+
 {{/*
 Labels of every object. The value of managed-by is Helm's, never "bulkhead": that one marks what the operator made.
 */}}
