@@ -43,15 +43,15 @@ matchExpressions:
   operator: Exists
 {{- end -}}
 
-{{/* Whether a map of labels (`object.metadata.?labels`, an optional) has any that only the operator may write. */}}
+{{/* Whether a map of labels has any that only the operator may write. */}}
 {{- define "bulkhead.admission.ours" -}}
-({{ . }}.orValue({}).exists(key, key.startsWith("bulkhead.dev/")
-  || (key == "app.kubernetes.io/managed-by" && {{ . }}.orValue({})[key] == "bulkhead")))
+{{ . }}.exists(key, key.startsWith("bulkhead.dev/")
+  || (key == "app.kubernetes.io/managed-by" && {{ . }}[key] == "bulkhead"))
 {{- end -}}
 
 {{/* Whether a metadata carries our labels. */}}
 {{- define "bulkhead.admission.ourLabels" -}}
-{{ include "bulkhead.admission.ours" (printf "%s.?labels" .) }}
+{{ include "bulkhead.admission.ours" (printf "%s.?labels.orValue({})" .) }}
 {{- end -}}
 
 {{/* Whether a name is one that the operator gives to objects in a workspace. */}}
@@ -68,23 +68,20 @@ matchExpressions:
 {{- end -}}
 {{- end -}}
 
-{{/* The users as variables of a policy, for its validations. */}}
-{{- define "bulkhead.admission.variables" -}}
-- name: isOperator
-  expression: {{ include "bulkhead.admission.isOperator" . | toJson }}
-- name: isControlPlane
-  expression: {{ include "bulkhead.admission.isControlPlane" . | toJson }}
-- name: isBreakGlass
-  expression: {{ include "bulkhead.admission.isBreakGlass" . | toJson }}
-- name: inWorkspace
-  expression: {{ include "bulkhead.admission.inWorkspace" . | toJson }}
-{{- end -}}
-
 {{/* What is asked for, for messages: <resource>[/<subresource>] <name>. */}}
 {{- define "bulkhead.admission.what" -}}
 (request.resource.resource + (request.?subResource.orValue("") == "" ? "" : "/" + request.subResource)
   + " " + (request.?name.orValue("") != "" ? request.name
-    : (oldObject == null ? object : oldObject).?metadata.?name.orValue("(no name)")))
+    : (oldObject == null ? object : oldObject).?metadata.?name.orValue("")))
+{{- end -}}
+
+{{/* All of them as variables, for a policy's validations and messages; only what is used is evaluated. */}}
+{{- define "bulkhead.admission.variables" -}}
+{{- range $name := list "isOperator" "isControlPlane" "isBreakGlass" "inWorkspace" "what" "hint" -}}
+- name: {{ $name }}
+  expression: |-
+    {{- include (printf "bulkhead.admission.%s" $name) $ | nindent 4 }}
+{{ end -}}
 {{- end -}}
 
 {{/* A binding that puts a policy into force: (dict "root" $ "policy" name "name" its-own "namespaces" selector-text). */}}
