@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 APT_SECONDS = 900
+LOCK_SECONDS = 300
 POLICY = Path("/usr/sbin/policy-rc.d")
+# Images are built side by side, each asking for the same packages, and dpkg lets in only one.
+_installing = threading.Lock()
 
 
 def local_mode_obstacle(*, platform: str, uid: int, apt: bool, arch: str = "x86_64") -> str | None:
@@ -51,19 +55,25 @@ def missing_packages(wanted: Sequence[str]) -> list[str]:
 
 
 def install_packages(wanted: Sequence[str], settings: Settings, progress: Progress) -> None:
-    """All of `wanted` are installed afterwards, and no service was started by that."""
-    missing = missing_packages(wanted)
-    if not missing:
-        return
+    """All of `wanted` are installed afterwards, and no service was started by that; one caller at a time."""
+    with _installing:
+        missing = missing_packages(wanted)
+        if missing:
+            _install(missing, settings, progress)
+
+
+def _install(missing: Sequence[str], settings: Settings, progress: Progress) -> None:
     log = settings.logs / "apt.log"
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     progress.say(f"installing Debian packages: {' '.join(missing)}")
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    # The timeout is for others on the machine, such as unattended upgrades on a fresh one.
+    apt = ["apt-get", "-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}"]
+    install = [*apt, "install", "-y", "--no-install-recommends", *missing]
     with progress.step("apt-get install"), no_services_started():
         # Lists that know every package are good enough: an update costs ten seconds.
         code, _, _ = attempt(install, timeout=APT_SECONDS, env=env, log=log)
         if code != 0:
-            run(["apt-get", "update"], timeout=APT_SECONDS, env=env, log=log)
+            run([*apt, "update"], timeout=APT_SECONDS, env=env, log=log)
             run(install, timeout=APT_SECONDS, env=env, log=log)
 
 
