@@ -82,7 +82,7 @@ load: .venv ## put both images into the cluster's nodes
 
 ##@ Generated files
 .PHONY: generate
-generate: .venv ## CRDs and reference pages from the models
+generate: .venv ## CRDs, reference pages and rights from models and chart
 	$(RUN) python -m generate
 
 .PHONY: verify-generated

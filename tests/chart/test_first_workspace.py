@@ -61,6 +61,14 @@ def test_the_standard_class_opens_nothing(release: Rendered) -> None:
     assert [{"namespaceLabels": {names.GATEWAY_CLIENT_LABEL: "true"}}] == spec["gateway"]["clients"]
 
 
+def test_the_standard_class_can_be_sandboxed(helm: Helm) -> None:
+    """The way that values.yaml shows must lead to a class that the model takes."""
+    release = helm('standardClass.spec.isolation={"level":"Sandboxed","runtimeClassName":"gvisor"}')
+    spec = WorkspaceClassSpec.model_validate(release.one("WorkspaceClass", "standard")["spec"])
+
+    assert ("Sandboxed", "gvisor") == (str(spec.isolation.level), spec.isolation.runtime_class_name)
+
+
 def test_the_class_is_left_out_on_request(helm: Helm) -> None:
     """A platform with classes of its own wants no second default."""
     assert [] == helm("standardClass.create=false").all("WorkspaceClass")

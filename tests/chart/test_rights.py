@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from bulkhead import names
+from bulkhead.app.watches import WATCHED
 from bulkhead.plan import teardown
-from bulkhead.render.rbac import TENANT_RULES
+from generate.rights import RIGHTS, rights_page
 
-from .conftest import NAMESPACE
+from .conftest import NAMESPACE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from .conftest import Helm, Rendered
 
 Grant = tuple[str, str, str]  # group, resource, verb
+TENANT_ROLES = ("view", "operate", "admin")
+OPERATOR_ROLES = ("bulkhead-operator", names.WORKSPACE_CLUSTER_ROLE)
 
 
 def _rules(release: Rendered) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,20 +51,22 @@ def test_no_rule_has_a_wildcard(release: Rendered) -> None:
     assert [] == starred
 
 
+BINDABLE = sorted([names.WORKSPACE_CLUSTER_ROLE, *map(names.tenant_cluster_role, TENANT_ROLES)])
+
+
 def test_no_rule_lifts_its_holder(release: Rendered) -> None:
     """escalate, impersonate and a free bind make any role into cluster-admin."""
     lifting = [
         (who, verb)
         for who, rule in _rules(release)
         for verb in rule["verbs"]
-        if verb in {"escalate", "impersonate", "bind"}
-        and rule.get("resourceNames") != [names.WORKSPACE_CLUSTER_ROLE]
+        if verb in {"escalate", "impersonate", "bind"} and rule.get("resourceNames") != BINDABLE
     ]
 
     assert [] == lifting
 
 
-def test_the_operator_binds_one_named_role_under_one_name(release: Rendered) -> None:
+def test_the_operator_binds_four_named_roles(release: Rendered) -> None:
     """Free creation of RoleBindings would let it hand its rights to anybody, anywhere."""
     rules = release.one("ClusterRole", "bulkhead-operator")["rules"]
     writing = [
@@ -75,8 +78,50 @@ def test_the_operator_binds_one_named_role_under_one_name(release: Rendered) -> 
 
     assert [
         (["rolebindings"], [names.OPERATOR_BINDING]),
-        (["clusterroles"], [names.WORKSPACE_CLUSTER_ROLE]),
+        (["clusterroles"], BINDABLE),
     ] == [(rule["resources"], rule["resourceNames"]) for rule in writing]
+    assert set(BINDABLE) <= {role["metadata"]["name"] for role in release.all("ClusterRole")}
+
+
+def test_the_operator_has_nothing_that_only_tenants_need(release: Rendered) -> None:
+    """Binding a role does not take having its rights: exec, logs and configs are not its business."""
+    held = {
+        resource
+        for role in OPERATOR_ROLES
+        for rule in release.one("ClusterRole", role)["rules"]
+        for resource in rule["resources"]
+    }
+    foreign = {"configmaps", "cronjobs", "endpoints", "events", "leases", "roles"}
+
+    assert set() == {each for each in held if each in foreign or each.startswith("pods/")}
+
+
+def test_the_cluster_is_only_looked_at(release: Rendered) -> None:
+    """A write to nodes or RuntimeClasses would reach below every sandbox."""
+    looking = [
+        (resource, rule["verbs"])
+        for rule in release.one("ClusterRole", "bulkhead-operator")["rules"]
+        for resource in rule["resources"]
+        if resource in {"nodes", "runtimeclasses"}
+    ]
+
+    assert [("nodes", ["list"]), ("runtimeclasses", ["list", "watch"])] == looking
+
+
+def test_every_watch_is_allowed(release: Rendered) -> None:
+    """A watch without its right is tried again for ever, and what it should see is never seen."""
+    held = _grants(release.one("ClusterRole", "bulkhead-operator")["rules"])
+
+    assert (
+        set() == {(group, plural, verb) for group, _, plural in WATCHED for verb in ("list", "watch")} - held
+    )
+
+
+def test_no_right_is_granted_twice(release: Rendered) -> None:
+    """A right that is held in two ways is still there when one of them is taken away."""
+    everywhere, inside = (_grants(release.one("ClusterRole", role)["rules"]) for role in OPERATOR_ROLES)
+
+    assert set() == everywhere & inside
 
 
 def test_nothing_grants_secrets_across_the_cluster(helm: Helm) -> None:
@@ -105,15 +150,6 @@ def test_secret_sources_are_read_by_name_only(helm: Helm) -> None:
     ]
 
 
-@pytest.mark.parametrize("role", sorted(TENANT_RULES))
-def test_the_operator_holds_what_it_grants_to_tenants(release: Rendered, role: str) -> None:
-    """The API server refuses a Role whose rights its author lacks: the workspace would never be Ready."""
-    held = _grants(release.one("ClusterRole", names.WORKSPACE_CLUSTER_ROLE)["rules"])
-    granted = _grants([dict(rule) for rule in TENANT_RULES[role]])
-
-    assert set() == granted - held
-
-
 def test_the_operator_can_end_the_pods_of_others(release: Rendered) -> None:
     """Teardown deletes the controller of a foreign pod; without the right to, it would wait for ever."""
     held = _grants(release.one("ClusterRole", names.WORKSPACE_CLUSTER_ROLE)["rules"])
@@ -122,11 +158,11 @@ def test_the_operator_can_end_the_pods_of_others(release: Rendered) -> None:
     assert set() == {kind.lower() for kind in teardown._CONTROLLERS} - deletable
 
 
-def test_the_workspace_role_is_never_bound_by_the_chart(release: Rendered) -> None:
-    """It reads and writes Secrets: it belongs into workspace namespaces only."""
+def test_roles_of_workspaces_are_never_bound_by_the_chart(release: Rendered) -> None:
+    """They reach Secrets and pods: they belong into workspaces only, where the operator binds them."""
     bindings = release.all("ClusterRoleBinding") + release.all("RoleBinding")
 
-    assert [] == [each for each in bindings if each["roleRef"]["name"] == names.WORKSPACE_CLUSTER_ROLE]
+    assert [] == [each for each in bindings if each["roleRef"]["name"] in BINDABLE]
 
 
 def test_managing_workspaces_is_never_inherited(release: Rendered) -> None:
@@ -141,6 +177,9 @@ def test_managing_workspaces_is_never_inherited(release: Rendered) -> None:
     assert {
         "bulkhead-manage": [],
         "bulkhead-operator": [],
+        "bulkhead-tenant-admin": [],
+        "bulkhead-tenant-operate": [],
+        "bulkhead-tenant-view": [],
         "bulkhead-view": ["rbac.authorization.k8s.io/aggregate-to-view"],
         "bulkhead-workspace": [],
     } == aggregated
@@ -168,3 +207,26 @@ def test_every_subject_is_the_operator(release: Rendered) -> None:
     assert [{"kind": "ServiceAccount", "name": "bulkhead-operator", "namespace": NAMESPACE}] * len(
         subjects
     ) == subjects
+
+
+def test_the_page_of_rights_has_every_rule(release: Rendered) -> None:
+    """It is read instead of the templates, so it must not know less than the API server."""
+    told = {
+        (group, resource, verb)
+        for line in (ROOT / RIGHTS).read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| API group", "| ---"))
+        for groups, resources, _, verbs, _ in [line.strip("| ").replace("|  |", "| - |").split(" | ")]
+        for group in groups.replace("core", "").replace("`", "").split(", ")
+        for resource in resources.replace("`", "").split(", ")
+        for verb in verbs.split(", ")
+    }
+    granted = {
+        (group, resource, verb)
+        for _, rule in _rules(release)
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+    assert granted == told
+    assert {RIGHTS: (ROOT / RIGHTS).read_text()} == rights_page()

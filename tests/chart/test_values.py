@@ -31,6 +31,19 @@ if TYPE_CHECKING:
         ('standardClass.spec.ceilings.ttl="7d"', "ttl"),
         ('image.digest="latest"', "digest"),
         ("networkPolicy.apiServer.ports=[]", "ports"),
+        ("canary.replicas=0", "canary/replicas"),
+        ('canary.image="mine"', "'image' not allowed"),
+        ('settings.signingKeyMaxAge="30d"', "signingKeyMaxAge"),
+        ('admission.controlPlaneUsers="system:admin"', "want array"),
+        ('admission.breakGlassGroups=["it\'s me"]', "breakGlassGroups/0"),
+        ('standardClass.spec.isolation={"level":"Hard"}', "isolation/level"),
+        ('standardClass.spec.isolation={"level":"Sandboxed"}', "runtimeClassName"),
+        ('standardClass.spec.isolation={"level":"UserNamespace","runtimeClassName":"gvisor"}', "isolation"),
+        ('standardClass.spec.isolation.tolerations=[{"effect":"Never"}]', "tolerations/0/effect"),
+        ('standardClass.spec.allowed.images=["*"]', "images/0"),
+        ('standardClass.spec.allowed.images=["registry*"]', "images/0"),
+        ('standardClass.spec.allowed.egressHosts=["*"]', "egressHosts/0"),
+        ('standardClass.spec.allowed.egressHosts=["*.com"]', "egressHosts/0"),
     ],
 )
 def test_unknown_and_impossible_values_are_refused(helm: Helm, value: str, said: str) -> None:
@@ -46,6 +59,14 @@ def test_signing_keys_never_share_a_namespace_with_tenant_secrets(helm: Helm) ->
 def test_kube_system_is_refused(helm: Helm) -> None:
     """Rights over Secrets in the release's namespace would be rights over the cluster's own."""
     assert "namespace of its own" in helm.refusal(namespace="kube-system")
+
+
+@pytest.mark.parametrize(
+    "group", ["system:authenticated", "system:masters", "system:serviceaccounts", "system:unauthenticated"]
+)
+def test_no_fence_is_open_to_everybody(helm: Helm, group: str) -> None:
+    """Breaking the glass must be a deed: a group that somebody is in all the time makes it the rule."""
+    assert "breakGlassGroups/0" in helm.refusal(f'admission.breakGlassGroups=["{group}"]')
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Write what is made from the models, or with --check fail if it is not current."""
+"""Write what is made from the models and the chart, or with --check fail if it is not current."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from generate.crds import crd_files
 from generate.pages import reference_pages
+from generate.rights import rights_page
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = "Generated from operator/bulkhead/api"
-GROUPS = {"crds": crd_files, "docs": reference_pages}
+MARK = "by `make generate`; do not edit"
+GROUPS = {"crds": crd_files, "docs": reference_pages, "rights": rights_page}
 
 
 def generated(groups: list[str]) -> dict[str, str]:
