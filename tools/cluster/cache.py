@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import shutil
+import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 KEY_LENGTH = 12
 KEPT = 3
+# Builds run side by side and share parts: two images have one base. Other processes are kept out by a file.
+_building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def recipe_key(*parts: str | bytes | Path) -> str:
@@ -40,17 +44,22 @@ def _pieces(part: str | bytes | Path) -> list[bytes]:
 def stored(store: Path, name: str, key: str, build: Callable[[Path], None]) -> Path:
     """The finished folder `<name>-<key>`; built aside and renamed, so a killed build leaves no half."""
     finished = store / f"{name}-{key}"
-    if finished.is_dir():
-        os.utime(finished)
-        return finished
+    with _building[str(finished)]:
+        if finished.is_dir():
+            os.utime(finished)
+        else:
+            _build(store, name, key, build)
+    return finished
+
+
+def _build(store: Path, name: str, key: str, build: Callable[[Path], None]) -> None:
     store.mkdir(parents=True, exist_ok=True)
     aside = store / f".{name}-{key}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     build(aside)
-    aside.rename(finished)
+    aside.rename(store / f"{name}-{key}")
     _forget_old(store, name)
-    return finished
 
 
 def _forget_old(store: Path, name: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -159,3 +162,21 @@ def test_only_staging_modules_are_replaced() -> None:
     """A replace of anything else would change what Kubernetes is built from."""
     go_mod = "replace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tgithub.com/x/y => github.com/z/y v1\n)\n"
     assert {"k8s.io/api": "k8s.io/api v0.37.2"} == staging_replaces(go_mod, "v0.37.2")
+
+
+def test_what_two_builds_share_is_made_once(tmp_path: Path) -> None:
+    """Both images of a fresh machine made their common base at once, and the second found nothing to rename."""
+    made: list[Path] = []
+    both_build = threading.Barrier(2)
+
+    def build(aside: Path) -> None:
+        made.append(aside)
+        with suppress(threading.BrokenBarrierError):  # one at a time: the other never comes
+            both_build.wait(0.05)
+
+    with ThreadPoolExecutor(2) as pool:
+        folders = [
+            done.result() for done in [pool.submit(stored, tmp_path, "base", "k1", build) for _ in range(2)]
+        ]
+
+    assert ([tmp_path / "base-k1"] * 2, 1) == (folders, len(made))
