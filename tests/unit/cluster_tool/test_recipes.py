@@ -165,7 +165,7 @@ def test_only_staging_modules_are_replaced() -> None:
 
 
 def test_what_two_builds_share_is_made_once(tmp_path: Path) -> None:
-    """Both images of a fresh machine made their common base at once, and the second found nothing to rename."""
+    """Both images of a fresh machine made their base at once, and the second found nothing to rename."""
     made: list[Path] = []
     both_build = threading.Barrier(2)
 
