@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from bulkhead import names
 from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
-from bulkhead.api.conditions import ConditionType, Reason
+from bulkhead.api.conditions import CLASS_CONDITIONS, WORKSPACE_CONDITIONS, Reason
 from bulkhead.api.crd import custom_resource_definitions
 from bulkhead.api.events import EventReason
 from bulkhead.api.ranges import ALWAYS_DENIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from bulkhead.api.conditions import ConditionType
     from bulkhead.api.schema import Schema
 
 __all__ = ["reference_pages"]
@@ -112,7 +113,6 @@ def _bounds(schema: Schema) -> str:
 
 
 def _conditions() -> str:
-    short = "tws/NAME"
     return (
         "\n\n".join(
             [
@@ -121,13 +121,9 @@ def _conditions() -> str:
                     "Every TenantWorkspace carries these in `status.conditions`; tools that know kstatus "
                     "(kubectl, Argo CD, Flux) read Ready, Reconciling and Stalled."
                 ),
-                _table(
-                    ("type", "meaning when True", "wait for it"),
-                    (
-                        (f"`{each}`", each.documentation, f"`kubectl wait --for=condition={each} {short}`")
-                        for each in ConditionType
-                    ),
-                ),
+                _condition_table(WORKSPACE_CONDITIONS, "tws/NAME"),
+                "A WorkspaceClass carries these two.",
+                _condition_table(CLASS_CONDITIONS, "wsc/NAME"),
                 "## Reasons",
                 "The reason of a condition is one of these, and no other.",
                 _table(("reason", "meaning"), ((f"`{each}`", each.documentation) for each in Reason)),
@@ -137,12 +133,22 @@ def _conditions() -> str:
     )
 
 
+def _condition_table(meanings: Mapping[ConditionType, str], target: str) -> str:
+    return _table(
+        ("type", "meaning when True", "wait for it"),
+        (
+            (f"`{each}`", meaning, f"`kubectl wait --for=condition={each} {target}`")
+            for each, meaning in meanings.items()
+        ),
+    )
+
+
 def _events() -> str:
     return (
         "\n\n".join(
             [
                 "# Events",
-                "`kubectl events --for tws/NAME` lists what the operator did and found.",
+                "`kubectl events --for tws/NAME`, or `wsc/NAME`, lists what the operator did and found.",
                 _table(
                     ("reason", "type", "meaning"),
                     ((f"`{each}`", str(each.type), each.documentation) for each in EventReason),

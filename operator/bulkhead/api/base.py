@@ -16,11 +16,13 @@ from pydantic.alias_generators import to_camel
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
-__all__ = ["BY_NAME", "SET", "ApiModel", "Documented"]
+__all__ = ["BY_NAME", "SET", "SHOWN", "ApiModel", "Documented"]
 
 # How server-side apply merges a list (x-kubernetes-list-type); what says nothing is atomic.
 SET: JsonDict = {"x-kubernetes-list-type": "set"}
 BY_NAME: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+# The API server fills the object in even if it is left out, so that its defaults can be seen and printed.
+SHOWN: JsonDict = {"x-shown": True}
 
 
 class ApiModel(BaseModel):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bulkhead import duration, quantity
 from bulkhead.api.checks import egress_rules
 from bulkhead.api.conditions import Reason
-from bulkhead.api.ranges import covering_range, host_admitted_by
+from bulkhead.api.ranges import DENIED_CIDRS, covering_range, denied_within, host_admitted_by
 from bulkhead.api.violation import Violation
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bulkhead.api.workspace import Lifecycle, Quota, WorkspaceSpec
     from bulkhead.api.workspace_class import WorkspaceClassSpec
 
-__all__ = ["QUOTA_KEYS", "class_violations"]
+__all__ = ["QUOTA_KEYS", "class_violations", "subtractions"]
 
 # Field of Quota -> its name on the wire.
 QUOTA_KEYS = {
@@ -41,6 +41,15 @@ def class_violations(
         *_image_violations(spec, cls, sandbox_image),
         *_egress_violations(spec, cls),
         *_secret_violations(spec, cls),
+    )
+
+
+def subtractions(spec: WorkspaceSpec, class_denied: tuple[str, ...]) -> tuple[str, ...]:
+    """Which parts of egress ranges stay closed although asked for; what is denied as a whole is refused."""
+    return tuple(
+        f"{path}.cidr: {rule.cidr} is open but for {_few(closed)}, denied always or by the class"
+        for path, rule in egress_rules(spec)
+        if rule.cidr is not None and (closed := denied_within(rule.cidr, (*DENIED_CIDRS, *class_denied)))
     )
 
 
@@ -132,5 +141,8 @@ def _secret_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator
 
 def _listed(what: str, entries: tuple[str, ...]) -> str:
     """A few entries are enough to see the pattern; a condition's message is bounded."""
-    shown = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "")
-    return f"{what}: {shown or 'none'}"
+    return f"{what}: {_few(entries) or 'none'}"
+
+
+def _few(entries: tuple[str, ...]) -> str:
+    return ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "")

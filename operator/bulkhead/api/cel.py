@@ -21,6 +21,7 @@ __all__ = [
     "EGRESS_RULE",
     "ENV_NAME",
     "GATEWAY_CLIENT",
+    "ISOLATION",
     "LABEL_MAP",
     "LIFECYCLE",
     "POSITIVE_DURATION",
@@ -29,6 +30,7 @@ __all__ = [
     "RESERVED_ENV",
     "RESOURCES",
     "RUNTIME",
+    "TOLERATION",
     "TOOL",
     "WORKSPACE_ROOT",
     "WORKSPACE_SPEC",
@@ -169,6 +171,30 @@ WORKSPACE_SPEC: Final = _rules(
             "has(self.secrets) && self.secrets.exists(secret, secret.name == name))"
         ),
         "runtime.secrets must name entries of secrets",
+    ),
+)
+TOLERATION: Final = _rules(
+    Rule(
+        "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+        "value must be empty when operator is Exists",
+    ),
+    Rule(
+        "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+        "operator must be Exists when key is empty",
+    ),
+    Rule(
+        "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+        "tolerationSeconds goes with effect NoExecute only",
+    ),
+)
+ISOLATION: Final = _rules(
+    Rule(
+        "self.level != 'Sandboxed' || has(self.runtimeClassName)",
+        "runtimeClassName is required at level Sandboxed",
+    ),
+    Rule(
+        "self.level == 'Sandboxed' || !has(self.runtimeClassName)",
+        "runtimeClassName goes with level Sandboxed only",
     ),
 )
 GATEWAY_CLIENT: Final = _rules(

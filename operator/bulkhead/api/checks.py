@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bulkhead.api.workspace import EgressRule, Lifecycle, ResourceList, Resources, WorkspaceSpec
 
-__all__ = ["egress_rules", "spec_violations"]
+__all__ = ["egress_rules", "requests_over_limits", "spec_violations"]
 
 _EVERYBODY: Final = (
     "one user or group: no system:anonymous and no system: group but system:serviceaccounts:<namespace>"
@@ -147,10 +147,11 @@ def _resource_violations(spec: WorkspaceSpec) -> Iterator[Violation]:
         owners.append(("spec.runtime.resources", spec.runtime.resources))
     for path, resources in owners:
         if resources is not None:
-            yield from _requests_over_limits(path, resources.requests, resources.limits)
+            yield from requests_over_limits(path, resources.requests, resources.limits)
 
 
-def _requests_over_limits(path: str, requests: ResourceList, limits: ResourceList) -> Iterator[Violation]:
+def requests_over_limits(path: str, requests: ResourceList, limits: ResourceList) -> Iterator[Violation]:
+    """Each request that is more than its own limit; the API server refuses such a pod."""
     for key, request, limit in (
         ("cpu", requests.cpu, limits.cpu),
         ("memory", requests.memory, limits.memory),

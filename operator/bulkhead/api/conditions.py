@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 from bulkhead.api.base import Documented
 
-__all__ = ["ConditionStatus", "ConditionType", "Reason"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CLASS_CONDITIONS", "WORKSPACE_CONDITIONS", "ConditionStatus", "ConditionType", "Reason"]
 
 
 class ConditionType(Documented):
-    """The aspects of a workspace, in the order in which they come true."""
+    """The aspects of a workspace, in the order in which they come true; then those that only a class has."""
 
     READY = "Ready", "Everything that the spec asks for exists and serves, and the policies are in force."
     RECONCILING = (
@@ -47,6 +51,19 @@ class ConditionType(Documented):
     RUNTIME_READY = "RuntimeReady", "As many runtime pods are available as the spec asks for."
     TOOLS_READY = "ToolsReady", "Every tool's pod is available."
     EXPIRING = "Expiring", "The deadline is nearer than warnBefore; the message names it and how to extend."
+    IN_USE = (
+        "InUse",
+        "Workspaces go by this class; the message names some. While it is True, deleting the class waits.",
+    )
+
+
+CLASS_CONDITIONS: Final[Mapping[ConditionType, str]] = {
+    ConditionType.READY: "The class can be read, and the cluster has what its isolation level needs.",
+    ConditionType.IN_USE: ConditionType.IN_USE.documentation,
+}
+WORKSPACE_CONDITIONS: Final[Mapping[ConditionType, str]] = {
+    each: each.documentation for each in ConditionType if each is not ConditionType.IN_USE
+}
 
 
 class ConditionStatus(StrEnum):
@@ -73,12 +90,18 @@ class Reason(Documented):
             "the message names it. Nothing foreign is ever removed by force."
         ),
     )
-    INVALID_SPEC = "InvalidSpec", "A field can never work as it is; the message names it and what is allowed."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        (
+            "A field of the spec, or of its class, can never work as it is; the message names it and what is "
+            "allowed."
+        ),
+    )
     UNKNOWN_CLASS = (
         "UnknownClass",
         (
-            "spec.className names no readable WorkspaceClass, or is left out while not exactly one class "
-            "is the default."
+            "spec.className names no WorkspaceClass, or is left out while not exactly one class is the "
+            "default."
         ),
     )
     EXCEEDS_CLASS = (
@@ -101,6 +124,27 @@ class Reason(Documented):
         "Unschedulable",
         "No node has room for a pod, or none matches; the message has the scheduler's words.",
     )
+    RUNTIME_CLASS_MISSING = (
+        "RuntimeClassMissing",
+        (
+            "The class isolates with a RuntimeClass that the cluster does not have: no tenant pod starts. "
+            "Install it, or edit spec.isolation of the class."
+        ),
+    )
+    NO_FITTING_NODE = (
+        "NoFittingNode",
+        (
+            "No node fits the class's isolation: its node selector, tolerations and, at level UserNamespace, "
+            "user namespaces. No tenant pod starts; the message counts the nodes by cause."
+        ),
+    )
+    GUARD_WAITING = (
+        "GuardWaiting",
+        (
+            "A pod's guard has not yet seen the network policies in force in that very pod, and holds the "
+            "tenant's code back; the message names the pod, the guard's log what it waits for."
+        ),
+    )
     IMAGE_PULL_FAILED = "ImagePullFailed", "A node cannot pull an image; the message names pod and image."
     CRASH_LOOP = "CrashLoop", "A container keeps ending; the message names it, its logs say why."
     PROVISION_DEADLINE_EXCEEDED = (
@@ -112,6 +156,8 @@ class Reason(Documented):
     )
     EXPIRES_SOON = "ExpiresSoon", "The deadline is nearer than warnBefore."
     NOT_EXPIRING = "NotExpiring", "No deadline is near."
+    IN_USE = "InUse", "Workspaces use the class; its deletion waits until the last one is gone."
+    NOT_IN_USE = "NotInUse", "No workspace uses the class; deleting it takes effect at once."
     API_ERROR = (
         "ApiError",
         "The API server refuses or fails a request; the message has its words. Tried again.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkhead import names
 from bulkhead.api import cel
 from bulkhead.api.schema import Schema, structural_schema
-from bulkhead.api.status import WorkspaceStatus
+from bulkhead.api.status import ClassStatus, WorkspaceStatus
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.api.workspace_class import WorkspaceClassSpec
 
@@ -31,6 +31,9 @@ _WORKSPACE_COLUMNS: Final = (
     ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1, "What to know or do."),
 )
 _CLASS_COLUMNS: Final = (
+    ("Level", "string", ".spec.isolation.level", 0, "What stands between tenant code and the node's kernel."),
+    ("Workspaces", "integer", ".status.workspaces", 0, "Number of workspaces that go by it."),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0, "Whether it can be run here."),
     (
         "Default",
         "string",
@@ -38,8 +41,9 @@ _CLASS_COLUMNS: Final = (
         0,
         "true for the class of workspaces that name none.",
     ),
-    ("Max-TTL", "string", ".spec.ceilings.ttl", 0, "Longest life of a workspace."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since creation."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 1, "Why Ready is what it is."),
+    ("Max-TTL", "string", ".spec.ceilings.ttl", 1, "Longest life of a workspace."),
     ("Images", "string", ".spec.allowed.images", 1, "Images that workspaces may name."),
     ("Hosts", "string", ".spec.allowed.egressHosts", 1, "Hosts that workspaces may reach."),
 )
@@ -52,7 +56,6 @@ def custom_resource_definitions() -> tuple[dict[str, Any], ...]:
         plural=names.WORKSPACE_PLURAL,
         short="tws",
         columns=_WORKSPACE_COLUMNS,
-        status=True,
         schema=_root(
             "One isolated tenant: a namespace with a gateway, tools, a runtime and policies around them.",
             cel.WORKSPACE_ROOT,
@@ -65,11 +68,11 @@ def custom_resource_definitions() -> tuple[dict[str, Any], ...]:
         plural=names.CLASS_PLURAL,
         short="wsc",
         columns=_CLASS_COLUMNS,
-        status=False,
         schema=_root(
             "What the administrator gives and allows to the workspaces that name this class.",
             cel.CLASS_ROOT,
             spec=structural_schema(WorkspaceClassSpec),
+            status=structural_schema(ClassStatus, defaults=False),
         ),
     )
     return workspace, cls
@@ -96,7 +99,6 @@ def _definition(
     plural: str,
     short: str,
     columns: tuple[tuple[str, str, str, int, str], ...],
-    status: bool,
     schema: Schema,
 ) -> dict[str, Any]:
     return {
@@ -120,7 +122,7 @@ def _definition(
                     "served": True,
                     "storage": True,
                     "schema": {"openAPIV3Schema": schema},
-                    **({"subresources": {"status": {}}} if status else {}),
+                    "subresources": {"status": {}},
                     "additionalPrinterColumns": [
                         {
                             "name": name,

@@ -11,13 +11,14 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from bulkhead import duration
-from bulkhead.api.ceilings import class_violations
+from bulkhead.api.ceilings import class_violations, subtractions
 from bulkhead.api.checks import spec_violations
-from bulkhead.api.merge import merged_quota, merged_resources, quota_shortages
+from bulkhead.api.merge import merged_quota, merged_resources, quota_shortages, unordered
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.violation import Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from bulkhead.api.workspace import (
@@ -31,9 +32,14 @@ if TYPE_CHECKING:
         Tool,
         WorkspaceSpec,
     )
-    from bulkhead.api.workspace_class import GatewayClient, WorkspaceClassSpec
+    from bulkhead.api.workspace_class import (
+        GatewayClient,
+        IsolationLevel,
+        Toleration,
+        WorkspaceClassSpec,
+    )
 
-__all__ = ["Effective", "EffectiveLifecycle", "Violation", "resolve"]
+__all__ = ["Effective", "EffectiveLifecycle", "Isolation", "Violation", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,27 @@ class EffectiveLifecycle:
     provision_deadline_seconds: int
     warn_before_seconds: int
     suspended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """How tenant code is kept from the node, and on which nodes the workspace's pods may run."""
+
+    level: IsolationLevel
+    runtime_class: str | None  # exactly at level Sandboxed
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Toleration, ...]  # sorted, each once
+
+    @classmethod
+    def of_class(cls, spec: WorkspaceClassSpec) -> Isolation:
+        """What the class says; it is not the workspace's to choose."""
+        wanted = spec.isolation
+        return cls(
+            level=wanted.level,
+            runtime_class=wanted.runtime_class_name,
+            node_selector=dict(sorted(wanted.node_selector.items())),
+            tolerations=unordered(wanted.tolerations),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +96,10 @@ class Effective:
     gateway_resources: Resources
     egress_resources: Resources
     gateway_clients: tuple[GatewayClient, ...]
-    denied_cidrs: tuple[
-        str, ...
-    ]  # the always-denied and the class's; the cluster's own come with the context
+    denied_cidrs: tuple[str, ...]  # the always-denied, then the class's; the cluster's come with the context
+    isolation: Isolation
+    allowed_images: tuple[str, ...]  # the class's, sorted; the sandbox image comes on top
+    remarks: tuple[str, ...]  # what is done otherwise than asked, in sentences without a full stop
 
 
 def resolve(
@@ -109,8 +137,11 @@ def resolve(
         session_epoch=spec.session_epoch,
         gateway_resources=merged_resources("gateway", defaults.gateway),
         egress_resources=merged_resources("egress", defaults.egress),
-        gateway_clients=cls_spec.gateway.clients,
-        denied_cidrs=tuple(dict.fromkeys((*DENIED_CIDRS, *cls_spec.denied_cidrs))),
+        gateway_clients=unordered(cls_spec.gateway.clients),
+        denied_cidrs=tuple(dict.fromkeys((*DENIED_CIDRS, *sorted(cls_spec.denied_cidrs)))),
+        isolation=Isolation.of_class(cls_spec),
+        allowed_images=tuple(sorted(set(cls_spec.allowed.images))),
+        remarks=subtractions(spec, cls_spec.denied_cidrs),
     )
     return _shortages(effective) or effective
 

@@ -1,4 +1,4 @@
-"""The Events that the operator writes on a TenantWorkspace, each with its type and documentation."""
+"""The Events that the operator writes on its two kinds, each with its type and documentation."""
 
 from __future__ import annotations
 
@@ -80,6 +80,21 @@ class EventReason(StrEnum):
         "SecretSourceMissing",
         EventType.WARNING,
         "A Secret or key that spec.secrets names does not exist or may not be read.",
+    )
+    QUOTA_EXCEEDS_NODES = (
+        "QuotaExceedsNodes",
+        EventType.WARNING,
+        "The quota is larger than what all nodes that fit the class hold; the message names both.",
+    )
+    CLASS_IN_USE = (
+        "ClassInUse",
+        EventType.WARNING,
+        "On a WorkspaceClass: it was deleted while workspaces use it, so its deletion waits for them.",
+    )
+    CLASS_NOT_READY = (
+        "ClassNotReady",
+        EventType.WARNING,
+        "On a WorkspaceClass: the cluster cannot run it; the message says what is missing.",
     )
     PROVISION_DEADLINE_EXCEEDED = (
         "ProvisionDeadlineExceeded",

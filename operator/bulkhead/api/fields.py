@@ -31,12 +31,14 @@ __all__ = [
     "Image",
     "ImageAllowance",
     "LabelMap",
+    "LabelValue",
     "McpToolName",
     "Name",
     "OptionalSize",
     "Port",
     "SecretKey",
     "Size",
+    "TaintKey",
     "TenantId",
     "UrlPath",
     "WarningTime",
@@ -45,6 +47,10 @@ __all__ = [
 _LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _TENANT_PATTERN: Final = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+_LABEL_VALUE_PATTERN: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+_TAINT_KEY_PATTERN: Final = (
+    r"^(([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+)
 _CPU_PATTERN: Final = r"^([0-9]{1,6}(\.[0-9]{1,3})?|[0-9]{1,9}m)$"
 _SIZE_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
 _ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -65,6 +71,8 @@ PATTERN_MEANINGS: Final[dict[str, str]] = {
     _LABEL_PATTERN: "lower-case letters, digits and hyphens, starting and ending with a letter or digit",
     _SUBDOMAIN_PATTERN: "lower-case letters, digits, hyphens and dots, as in a DNS name",
     _TENANT_PATTERN: "letters, digits, hyphens, underscores and dots, a letter or digit at both ends",
+    _LABEL_VALUE_PATTERN: "a label value: letters, digits, hyphens, underscores and dots",
+    _TAINT_KEY_PATTERN: "a label key such as example.com/pool",
     _CPU_PATTERN: "cores with at most three decimals, or thousandths of a core: 2, 0.5 or 500m",
     _SIZE_PATTERN: "a number of bytes with a suffix k, M, G, T, P, Ki, Mi, Gi, Ti, Pi or none: 512Mi or 2Gi",
     _ENV_PATTERN: "letters, digits and underscores, not starting with a digit",
@@ -132,6 +140,8 @@ ClassName = DnsLabel
 DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=_SUBDOMAIN_PATTERN)]
 TenantId = Annotated[str, Field(min_length=1, max_length=63, pattern=_TENANT_PATTERN)]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY_PATTERN)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
+TaintKey = Annotated[str, Field(max_length=317, pattern=_TAINT_KEY_PATTERN)]
 UrlPath = Annotated[str, Field(max_length=128, pattern=_PATH_PATTERN)]
 McpToolName = Annotated[str, Field(min_length=1, max_length=128, pattern=_MCP_TOOL_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bulkhead import quantity
+from bulkhead.api.base import ApiModel
 from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
 from bulkhead.api.ceilings import QUOTA_KEYS
 from bulkhead.api.conditions import Reason
@@ -13,9 +14,11 @@ from bulkhead.api.violation import Violation
 from bulkhead.api.workspace import Quota, ResourceList, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["merged_quota", "merged_resources", "quota_shortages"]
+__all__ = ["merged_quota", "merged_resources", "quota_shortages", "unordered"]
+
+_Model = TypeVar("_Model", bound=ApiModel)
 
 _RESOURCE_KEYS = ("cpu", "memory", "ephemeral_storage")
 PodSet = tuple[str, int, Resources]  # what, how many, what each may use
@@ -55,6 +58,11 @@ def merged_resources(component: str, *layers: Resources | None) -> Resources:
     return Resources(requests=ResourceList(**requests), limits=ResourceList(**limits))
 
 
+def unordered(entries: Iterable[_Model]) -> tuple[_Model, ...]:
+    """Each entry once, in an order of our own: an edit that only moves lines must not roll a pod."""
+    return tuple({each.model_dump_json(): each for each in sorted(entries, key=_spelling)}.values())
+
+
 def quota_shortages(quota: Quota, pods: Sequence[PodSet], storage: str | None) -> tuple[Violation, ...]:
     """Where the quota is smaller than the sum of what the pods may use: they could never all run."""
     needs: dict[str, Fraction] = {
@@ -74,6 +82,10 @@ def quota_shortages(quota: Quota, pods: Sequence[PodSet], storage: str | None) -
         for key, wire in QUOTA_KEYS.items()
         if _amount(getattr(quota, key)) < needs[key]
     )
+
+
+def _spelling(entry: ApiModel) -> str:
+    return entry.model_dump_json()
 
 
 def _first(lists: Sequence[ResourceList], key: str) -> tuple[int, str]:

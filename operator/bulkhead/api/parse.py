@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import ValidationError
 
 from bulkhead.api.base import ApiModel
+from bulkhead.api.class_checks import class_spec_violations
 from bulkhead.api.conditions import Reason
 from bulkhead.api.fields import PATTERN_MEANINGS
-from bulkhead.api.status import Condition, WorkspaceStatus
+from bulkhead.api.status import ClassStatus, Condition, WorkspaceStatus
 from bulkhead.api.violation import Violation
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.api.workspace_class import WorkspaceClassSpec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ParsedClass", "ParsedWorkspace", "choose_class", "parse_class", "parse_workspace"]
 
 _Spec = TypeVar("_Spec", bound=ApiModel)
+_Status = TypeVar("_Status", WorkspaceStatus, ClassStatus)
 _GIVEN_LENGTH: Final = 120
 _ALLOWED: Final = {  # pydantic's error type -> what to tell a person
     "missing": "a value; the field is required",
@@ -72,6 +74,7 @@ class ParsedClass:
     generation: int
     is_default: bool
     spec: WorkspaceClassSpec | tuple[Violation, ...]
+    status: ClassStatus  # as above
 
 
 def parse_workspace(obj: Mapping[str, Any]) -> ParsedWorkspace:
@@ -88,7 +91,7 @@ def parse_workspace(obj: Mapping[str, Any]) -> ParsedWorkspace:
         finalizers=tuple(meta.get("finalizers") or ()),
         annotations=dict(meta.get("annotations") or {}),
         spec=_spec(WorkspaceSpec, obj.get("spec")),
-        status=_status(obj.get("status")),
+        status=_status(WorkspaceStatus, obj.get("status")),
     )
 
 
@@ -101,14 +104,15 @@ def parse_class(obj: Mapping[str, Any]) -> ParsedClass:
         uid=meta["uid"],
         generation=meta.get("generation", 0),
         is_default=annotations.get(DEFAULT_CLASS_ANNOTATION) == "true",
-        spec=_spec(WorkspaceClassSpec, obj.get("spec")),
+        spec=_class_spec(obj.get("spec")),
+        status=_status(ClassStatus, obj.get("status")),
     )
 
 
 def choose_class(
     class_name: str | None, classes: Mapping[str, ParsedClass]
 ) -> tuple[str, WorkspaceClassSpec] | Violation:
-    """The class by name, or the only default one; a violation with reason UnknownClass if there is none."""
+    """The class by name, or the only default one; UnknownClass: there is none, InvalidSpec: it is broken."""
     existing = ", ".join(sorted(classes)) or "none exists"
     if class_name is None:
         defaults = sorted(name for name, cls in classes.items() if cls.is_default)
@@ -126,13 +130,14 @@ def choose_class(
     if isinstance(chosen.spec, tuple):
         return _unknown_class(
             class_name,
-            f"a class that can be read; this one's {'; '.join(each.message for each in chosen.spec)}",
+            f"a class that can work; this one's {'; '.join(each.message for each in chosen.spec)}",
+            reason=Reason.INVALID_SPEC,
         )
     return class_name, chosen.spec
 
 
-def _unknown_class(given: str, allowed: str) -> Violation:
-    return Violation(Reason.UNKNOWN_CLASS, "spec.className", given, allowed)
+def _unknown_class(given: str, allowed: str, *, reason: Reason = Reason.UNKNOWN_CLASS) -> Violation:
+    return Violation(reason, "spec.className", given, allowed)
 
 
 def _metadata(obj: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,16 +154,21 @@ def _spec(model: type[_Spec], raw: object) -> _Spec | tuple[Violation, ...]:
         return tuple(_violation(details) for details in error.errors(include_url=False))
 
 
-def _status(raw: object) -> WorkspaceStatus:
+def _class_spec(raw: object) -> WorkspaceClassSpec | tuple[Violation, ...]:
+    spec = _spec(WorkspaceClassSpec, raw)
+    return spec if isinstance(spec, tuple) else class_spec_violations(spec) or spec
+
+
+def _status(model: type[_Status], raw: object) -> _Status:
     """A status is only a memory: what a newer operator or a person wrote into it must not stop this one."""
     if not isinstance(raw, Mapping):
-        return WorkspaceStatus()
+        return model()
     conditions = raw.get("conditions")
     kept = [each for each in conditions if _readable(each)] if isinstance(conditions, Sequence) else []
     try:
-        return WorkspaceStatus.model_validate({**raw, "conditions": kept})
+        return model.model_validate({**raw, "conditions": kept})
     except ValidationError:
-        return WorkspaceStatus()
+        return model()
 
 
 def _readable(condition: object) -> bool:

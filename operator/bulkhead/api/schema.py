@@ -44,7 +44,7 @@ _KEPT: Final = (
     "x-kubernetes-list-map-keys",
     "x-kubernetes-validations",
 )
-_DROPPED: Final = ("title", "$defs")
+_DROPPED: Final = ("title", "$defs", "x-shown")
 _TIME_LENGTH: Final = 40  # RFC 3339 with nanoseconds and an offset has 35
 
 
@@ -65,7 +65,9 @@ def _converted(node: Schema, definitions: _Definitions, *, defaults: bool, path:
     schema: Schema = {key: node[key] for key in _KEPT if key in node}
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())
-    if not defaults or not _is_visible(schema.get("default")):
+    if defaults and node.get("x-shown"):
+        schema["default"] = {}  # the fields' own defaults fill it
+    elif not defaults or not _is_visible(schema.get("default")):
         schema.pop("default", None)
     if schema.get("x-kubernetes-int-or-string"):
         del schema["type"]

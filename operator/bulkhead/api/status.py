@@ -1,4 +1,4 @@
-"""`status` of a TenantWorkspace and its conditions (kstatus-compatible)."""
+"""`status` of both kinds and their conditions (kstatus-compatible)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bulkhead.api.base import ApiModel
 from bulkhead.api.conditions import ConditionStatus, ConditionType, Reason
 
 __all__ = [
+    "ClassStatus",
     "Condition",
     "ConditionStatus",
     "ConditionType",
@@ -34,7 +35,7 @@ _OPEN = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 64})
 
 
 class Condition(ApiModel):
-    """One aspect of the workspace, as in metav1.Condition."""
+    """One aspect of the object, as in metav1.Condition."""
 
     type: Annotated[ConditionType, _OPEN]
     """Which aspect; docs/reference/conditions.md lists them."""
@@ -53,6 +54,15 @@ class Condition(ApiModel):
 
     last_transition_time: AwareDatetime
     """When `status` of this condition last changed."""
+
+
+_Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
 
 
 class NamespaceRef(ApiModel):
@@ -96,9 +106,18 @@ class WorkspaceStatus(ApiModel):
     last_activity: AwareDatetime | None = None
     """When the gateway last served a session, as far as the operator knows."""
 
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        max_length=32,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
+    conditions: _Conditions = ()
     """Aspects of the workspace, one of each type."""
+
+
+class ClassStatus(ApiModel):
+    """What the operator knows of the class; written by nobody else."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    """Generation of the spec that this status speaks of."""
+
+    workspaces: int = Field(default=0, ge=0)
+    """Number of workspaces that go by this class, those that name none and get it by default included."""
+
+    conditions: _Conditions = ()
+    """Ready and InUse."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import ConfigDict, Field
 
 from bulkhead.api import cel as rules
 from bulkhead.api import fields
-from bulkhead.api.base import SET, ApiModel
+from bulkhead.api.base import SET, SHOWN, ApiModel
 from bulkhead.api.workspace import Quota, Resources
 
 __all__ = [
@@ -17,8 +19,78 @@ __all__ = [
     "Defaults",
     "GatewayClient",
     "GatewaySettings",
+    "IsolationLevel",
+    "IsolationSpec",
+    "TaintEffect",
+    "Toleration",
+    "TolerationOperator",
     "WorkspaceClassSpec",
 ]
+
+
+class IsolationLevel(StrEnum):
+    """What stands between a tenant's code and the node's kernel, weakest first."""
+
+    BASELINE = "Baseline"
+    USER_NAMESPACE = "UserNamespace"
+    SANDBOXED = "Sandboxed"
+
+
+class TolerationOperator(StrEnum):
+    """As in core/v1 Toleration."""
+
+    EQUAL = "Equal"
+    EXISTS = "Exists"
+
+
+class TaintEffect(StrEnum):
+    """As in core/v1 Taint."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(ApiModel):
+    """A taint that the pods may live with, as in core/v1."""
+
+    model_config = ConfigDict(json_schema_extra=rules.TOLERATION)
+
+    key: fields.TaintKey = ""
+    """Key of the taint. Empty, with operator Exists: every taint."""
+
+    operator: TolerationOperator = TolerationOperator.EQUAL
+    """Equal: key and value match. Exists: the key alone, so no value. Default: Equal."""
+
+    value: fields.LabelValue = ""
+    """Value of the taint, for operator Equal. Default: empty."""
+
+    effect: TaintEffect | None = None
+    """NoSchedule, PreferNoSchedule or NoExecute. Default: all three."""
+
+    toleration_seconds: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """With effect NoExecute: how long a pod may stay once the taint is there. Default: for ever."""
+
+
+class IsolationSpec(ApiModel):
+    """How tenant code is kept from the node, and on which nodes it may run."""
+
+    model_config = ConfigDict(json_schema_extra=rules.ISOLATION)
+
+    level: IsolationLevel = IsolationLevel.BASELINE
+    """Baseline: restricted pods on the node's kernel. UserNamespace: besides, uid 0 in the pod is nobody on
+    the node (hostUsers false). Sandboxed: a kernel of its own, by runtimeClassName. For pods that run tenant
+    code; gateway and egress are Bulkhead's own and stay on the ordinary runtime. Default: Baseline."""
+
+    runtime_class_name: fields.DnsSubdomain | None = None
+    """RuntimeClass of tenant pods, such as `gvisor`; required at level Sandboxed, refused at the others.
+    While it is missing no tenant pod starts."""
+
+    node_selector: fields.LabelMap = Field(default_factory=dict)
+    """Labels of the nodes on which the workspace's pods run, all of them. Default: every node."""
+
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=16)
+    """Taints of nodes on which the workspace's pods, all of them, may run nevertheless. Default: none."""
 
 
 class ClassLifecycle(ApiModel):
@@ -123,7 +195,10 @@ class GatewaySettings(ApiModel):
 
 
 class WorkspaceClassSpec(ApiModel):
-    """Defaults, ceilings and allow-lists for workspaces of this class; empty, it allows nothing extra."""
+    """Isolation, defaults, ceilings and allow-lists for its workspaces; empty, it allows nothing extra."""
+
+    isolation: IsolationSpec = Field(default=IsolationSpec(), json_schema_extra=SHOWN)
+    """How tenant code is kept from the node, and on which nodes it may run."""
 
     defaults: Defaults = Defaults()
     """What a workspace gets where it says nothing."""
