@@ -56,10 +56,14 @@ def can_connect(
     timeout_seconds: float = 2,
     container: str | None = None,
 ) -> bool:
-    """Whether a TCP connection from inside that pod is accepted; a real packet, never a guess."""
+    """Whether a TCP connection from inside that pod is accepted; a real packet, never a guess.
+
+    As break-glass: nobody else may enter a gateway or an egress proxy.
+    """
     done = kubectl(
         "exec", "-n", namespace, pod, *(["-c", container] if container else []),
         "--", "python3", "-c", _CONNECT, host, str(port), str(timeout_seconds),
+        break_glass=True,
     )  # fmt: skip
     return done.stdout.strip() == "open"
 

@@ -131,6 +131,7 @@ class Live:
     ) -> None:
         if as_groups and as_user is None:
             raise ValueError("as_groups without as_user: Kubernetes impersonates groups only with a user")
+        self.kubeconfig = kubeconfig
         settings = client.Configuration()
         config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
         self.host = str(settings.host)

@@ -1,18 +1,23 @@
-"""Ways to break a workspace by hand, each with the check that tells when it is whole again."""
+"""Ways to break a workspace by hand, each with the check that tells when it is whole again.
+
+The fences refuse every one of them, to administrators too. What is broken here is broken as break-glass.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubelive.live import Live, Ref
+from kubelive.live import ApiRefusal, Live, Ref
 from kubelive.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SABOTAGES", "Sabotage", "repair_seconds"]
+__all__ = ["SABOTAGES", "Sabotage", "refusing_policy", "repair_seconds"]
 
 Manifest = dict[str, Any]
 
@@ -76,11 +81,11 @@ def _raise_quota(live: Live, namespace: str) -> Callable[[], bool]:
     return probe
 
 
-def _widen_role(live: Live, namespace: str) -> Callable[[], bool]:
-    ref = Ref("Role", "tenant-view", namespace)
+def _let_in_a_stranger(live: Live, namespace: str) -> Callable[[], bool]:
+    ref = Ref("RoleBinding", "tenant-view", namespace)
     probe = _restored(live, ref)
-    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
-    live.patch(ref, [{"op": "add", "path": "/rules/-", "value": rule}])
+    stranger = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}
+    live.patch(ref, [{"op": "add", "path": "/subjects/-", "value": stranger}])
     return probe
 
 
@@ -96,10 +101,14 @@ def _delete_deployment(live: Live, namespace: str) -> Callable[[], bool]:
     return probe
 
 
-def _host_network(live: Live, namespace: str) -> Callable[[], bool]:
+def _second_container(live: Live, namespace: str) -> Callable[[], bool]:
+    """As hard as the first one: anything less is refused to break-glass, too."""
     ref = Ref("Deployment", "gateway", namespace)
-    live.merge(ref, {"spec": {"template": {"spec": {"hostPID": True}}}})
-    return lambda: not live.get(ref)["spec"]["template"]["spec"].get("hostPID")
+    (gateway,) = live.get(ref)["spec"]["template"]["spec"]["containers"]
+    listener = {key: gateway[key] for key in ("image", "imagePullPolicy", "securityContext", "resources")}
+    place = "/spec/template/spec/containers/-"
+    live.patch(ref, [{"op": "add", "path": place, "value": {"name": "listener", **listener}}])
+    return lambda: len(live.get(ref)["spec"]["template"]["spec"]["containers"]) == 1
 
 
 def _relax_pod_security(live: Live, namespace: str) -> Callable[[], bool]:
@@ -114,16 +123,34 @@ SABOTAGES = (
     Sabotage("allow-all ingress rule added to default-deny", _open_policy),
     Sabotage("a second, allow-all NetworkPolicy created", _foreign_policy),
     Sabotage("quota raised to 1000 pods", _raise_quota),
-    Sabotage("Role tenant-view given read access to Secrets", _widen_role),
+    Sabotage("a stranger added to RoleBinding tenant-view", _let_in_a_stranger),
     Sabotage("Deployment gateway deleted", _delete_deployment),
-    Sabotage("hostPID slipped into the gateway's pod template", _host_network),
+    Sabotage("second container slipped into the gateway's pods", _second_container),
     Sabotage("namespace's Pod Security label set to privileged", _relax_pod_security),
 )
 
 
+def refusing_policy(live: Live, namespace: str, sabotage: Sabotage) -> str:
+    """The admission policy that refuses it to `live`; AssertionError if none does."""
+    try:
+        sabotage.strike(live, namespace)
+    except ApiRefusal as refusal:
+        policy = re.search(r"ValidatingAdmissionPolicy '([^']+)'", refusal.message)
+        if policy is None:
+            raise
+        return policy[1]
+    raise AssertionError(f"{sabotage.title}: nothing refused it")
+
+
+@functools.cache
+def _break_glass(kubeconfig: str | None) -> Live:
+    """One connection for all: what is measured must not begin with a handshake."""
+    return Live.break_glass(kubeconfig)
+
+
 def repair_seconds(live: Live, namespace: str, sabotage: Sabotage, *, timeout_seconds: float = 30) -> float:
-    """Break it, and return the seconds from the API server's answer until it was whole again."""
-    probe = sabotage.strike(live, namespace)
+    """Break it as break-glass; the seconds from the API server's answer until it was whole again."""
+    probe = sabotage.strike(_break_glass(live.kubeconfig), namespace)
     struck = time.monotonic()
     wait_until(
         f"repair of: {sabotage.title}",
