@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from demo.narrator import Narrator
-from kubelive import Live, Ref, kubectl, wait_until
+from kubelive import BREAK_GLASS, Live, Ref, kubectl, wait_until
 from kubelive.backend import Backend, can_connect
 from kubelive.install import OPERATOR_NAMESPACE, install
-from kubelive.sabotage import SABOTAGES, repair_seconds
+from kubelive.sabotage import SABOTAGES, refusing_policy, repair_seconds
 from kubelive.workspaces import gone, namespace_of, pod_of, ready, token, tool_call, workspace
 
-TENANTS = ("acme", "globex")
+TENANTS = {"acme": "sandboxed", "globex": "standard"}  # name -> class
+RUNTIME_CLASS = "gvisor"
 TOOL = "shell"
 GATEWAY_PORT, TOOL_PORT = 8080, 8000
 
@@ -26,15 +28,30 @@ class BrokenPromiseError(Exception):
 def _tenant(name: str) -> dict[str, Any]:
     return workspace(
         name,
+        className=TENANTS[name],
         lifecycle={"ttl": "2h"},
         tools=[{"name": TOOL}],
         access=[{"kind": "Group", "name": f"{name}-developers", "role": "view"}],
     )
 
 
+def _sandboxed() -> dict[str, Any]:
+    """A class whose tenants get a kernel of their own."""
+    return {
+        "apiVersion": "bulkhead.dev/v1alpha1",
+        "kind": "WorkspaceClass",
+        "metadata": {"name": "sandboxed"},
+        "spec": {
+            "isolation": {"level": "Sandboxed", "runtimeClassName": RUNTIME_CLASS},
+            "gateway": {"clients": [{"namespaceLabels": {"bulkhead.dev/gateway-client": "true"}}]},
+        },
+    }
+
+
 def provision(say: Narrator, live: Live) -> None:
     """Both tenants from one object each."""
-    with say.step("Apply one TenantWorkspace for each of two tenants"):
+    with say.step("Apply one TenantWorkspace for each of two tenants: acme in gVisor, globex in Baseline"):
+        live.apply(_sandboxed())
         began = time.monotonic()
         for name in TENANTS:
             live.apply(_tenant(name))
@@ -50,19 +67,22 @@ def call_tools(say: Narrator, live: Live, backend: Backend) -> None:
     """Each tenant's tool through its own gateway, and the wrong token at the wrong gateway."""
     with say.step("Call a tool inside each tenant, through its gateway, with a signed session"):
         backend.ensure()
-        for name in TENANTS:
+        for name, cls in TENANTS.items():
             answer = tool_call(
                 live,
                 backend,
                 name,
                 TOOL,
                 "shell_exec",
-                argv=["sh", "-c", "echo hello from $(hostname); id -u"],
+                argv=["sh", "-c", "echo hello from $(hostname); uname -sr; dmesg 2>&1 | head -n 1"],
             )
             if answer.status != 200 or answer.json["is_error"]:
                 raise BrokenPromiseError(f"tool call in {name}: {answer.status} {answer.body}")
+            said = json.loads(answer.json["content"][0]["text"])["stdout"]
+            if ("gVisor" in said) is not (cls == "sandboxed"):
+                raise BrokenPromiseError(f"{name} of class {cls}: not the kernel it should have\n{said}")
             say.fact(f"{name}: shell_exec", f"HTTP {answer.status}")
-            say.text("\n".join(part.get("text", "") for part in answer.json["content"]))
+            say.text(said)
         _refused(say, live, backend)
 
 
@@ -115,9 +135,17 @@ def isolation(say: Narrator, live: Live, backend: Backend) -> None:
             say.fact(label, "open, as declared" if seen else "blocked")
 
 
+def fences(say: Narrator, live: Live) -> None:
+    """Each way of breaking the workspace by hand is refused at the moment of writing."""
+    with say.step("Break it by hand, as cluster administrator: the fences refuse"):
+        namespace = namespace_of(live, "acme")
+        for sabotage in SABOTAGES:
+            say.fact(sabotage.title, f"refused by {refusing_policy(live, namespace, sabotage)}")
+
+
 def repair(say: Narrator, live: Live) -> None:
-    """Each way of breaking the workspace by hand is undone."""
-    with say.step("Break it by hand; Bulkhead puts it back"):
+    """The same, by somebody whom the fences let through, is undone."""
+    with say.step(f"Break the glass, as a member of {BREAK_GLASS}; Bulkhead puts it back"):
         namespace = namespace_of(live, "acme")
         for sabotage in SABOTAGES:
             took = repair_seconds(live, namespace, sabotage)
@@ -164,6 +192,7 @@ def main() -> int:
         provision(say, live)
         call_tools(say, live, backend)
         isolation(say, live, backend)
+        fences(say, live)
         repair(say, live)
         expire(say, live)
     except (BrokenPromiseError, RuntimeError, AssertionError) as broken:
