@@ -23,6 +23,7 @@ __all__ = [
     "create",
     "delete",
     "in_space",
+    "made",
     "merge",
     "replace",
 ]
@@ -95,6 +96,11 @@ def ask(live: Live, request: Request, uid: str) -> Outcome:
 def create(path: str, body: Manifest) -> Request:
     """POST."""
     return Request("POST", path, body)
+
+
+def made(body: Manifest, plural: str) -> Request:
+    """POST to where the body says."""
+    return create(at(body["apiVersion"], plural, namespace=body["metadata"].get("namespace")), body)
 
 
 def replace(path: str, body: Manifest) -> Request:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FOREIGN",
     "IMAGE",
+    "MINE",
     "OWN",
     "SPACE",
     "UID",
@@ -23,6 +24,7 @@ __all__ = [
     "namespace",
     "owned",
     "pod",
+    "thing",
     "with_uid",
 ]
 
@@ -31,6 +33,7 @@ SPACE = "bh-fences-0feed"  # a name that no operator derives: none takes it for 
 FOREIGN = "fences-foreign"
 OWN = "bulkhead-system"  # the operator's
 IMAGE = "registry.example/agents/one:1"
+MINE = {"team": "acme"}  # a tenant's own labels
 UID = "00000000-0000-0000-0000-00000000feed"  # in tables; `with_uid` puts the real one there
 
 Manifest = dict[str, Any]
@@ -113,6 +116,13 @@ def namespace(name: str = SPACE) -> Manifest:
             ],
         },
     }
+
+
+def thing(
+    api_version: str, kind: str, name: str, its_labels: dict[str, str] | None = None, /, **fields: Any
+) -> Manifest:
+    """Any object in the workspace; a tenant's own unless the labels say otherwise."""
+    return _object(api_version, kind, name, its_labels or MINE, **fields)
 
 
 def pod(name: str, pod_labels: dict[str, str]) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.admission import ADMITTED, Request, ask, at, create, delete, in_space, merge
+from support.admission import ADMITTED, Request, ask, at, create, delete, in_space, made, merge
 from support.fenced import FOREIGN, OWN, SPACE, UID, WORKSPACE, changed, labelled, labels, pod
 
 if TYPE_CHECKING:
@@ -44,11 +44,6 @@ def event(where: str = "default", **fields: Any) -> Manifest:
         "regarding": {"apiVersion": BULKHEAD, "kind": "TenantWorkspace", "name": WORKSPACE, "namespace": ""},
         **fields,
     }
-
-
-def made(body: Manifest, plural: str) -> Request:
-    meta = body["metadata"]
-    return create(at(body["apiVersion"], plural, namespace=meta.get("namespace")), body)
 
 
 OWN_WORK: dict[str, Request] = {
