@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))
+    # It reads in the audit log what the others made the operator do.
+    items.sort(key=lambda item: "tests/cluster/test_rights.py" in item.nodeid)
 
 
 class Operator:
