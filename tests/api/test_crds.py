@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.bad_specs import BAD_CLASSES, BAD_NAMES, BAD_SPECS
+from support.bad_specs import BAD_CLASSES, BAD_HOSTS, BAD_IMAGE_ALLOWANCES, BAD_NAMES, BAD_SPECS
 
 from bulkhead import names
 from bulkhead.api.crd import CRD_NAMES, custom_resource_definitions
 from bulkhead.api.parse import parse_class, parse_workspace
+from bulkhead.api.syntax import HOST, IMAGE_ALLOWANCE
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.api.workspace_class import WorkspaceClassSpec
 from kubelive import ApiRefusal, Live, Ref, kubectl
@@ -19,7 +20,7 @@ from kubelive import ApiRefusal, Live, Ref, kubectl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.bad_specs import BadSpec
+    from support.bad_specs import BadSpec, BadText
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -45,6 +46,14 @@ def tried(live: Live, obj: dict[str, Any]) -> dict[str, Any]:
     plural = names.WORKSPACE_PLURAL if obj["kind"] == names.WORKSPACE_KIND else names.CLASS_PLURAL
     path = f"/apis/{names.API_VERSION}/{plural}?dryRun=All&fieldValidation=Strict"
     return live.call("POST", path, obj)
+
+
+def refusal(live: Live, obj: dict[str, Any]) -> str:
+    """What the server says of an object that it does not take."""
+    with pytest.raises(ApiRefusal) as refused:
+        tried(live, obj)
+    assert refused.value.status == 422
+    return refused.value.message
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +117,73 @@ def test_bad_class_is_refused_and_the_field_named(live: Live, bad: BadSpec) -> N
     assert bad.field in refusal.value.message
 
 
+@pytest.mark.parametrize("bad", BAD_HOSTS, ids=[bad.id for bad in BAD_HOSTS])
+def test_bad_host_is_refused_with_the_operators_own_words(live: Live, bad: BadText) -> None:
+    """In a runtime's rules, in a tool's and in an allow-list: one table, two engines, one answer."""
+    rule, said = {"host": bad.text}, f"allowed: {HOST.fault(bad.text)}"
+    workspace = {"runtime": {}, "egress": [rule], "tools": [{"name": "a", "egress": [rule]}]}
+    refused = refusal(live, body(names.WORKSPACE_KIND, workspace))
+    refused_class = refusal(live, body(names.CLASS_KIND, {"allowed": {"egressHosts": [bad.text]}}))
+
+    assert bad.allowed in said
+    assert (refused.count("Invalid value"), refused.count(said)) == (2, 2)
+    assert "spec.egress[0].host: " in refused
+    assert "spec.tools[0].egress[0].host: " in refused
+    assert (refused_class.count("Invalid value"), refused_class.count(said)) == (1, 1)
+    assert "spec.allowed.egressHosts[0]: " in refused_class
+
+
+@pytest.mark.parametrize("bad", BAD_IMAGE_ALLOWANCES, ids=[bad.id for bad in BAD_IMAGE_ALLOWANCES])
+def test_image_pattern_that_is_too_wide_is_refused_with_the_reason(live: Live, bad: BadText) -> None:
+    """An allow-list of everything must not even be stored."""
+    refused = refusal(live, body(names.CLASS_KIND, {"allowed": {"images": [bad.text]}}))
+
+    assert refused.count("Invalid value") == 1
+    assert "spec.allowed.images[0]: " in refused
+    assert refused.endswith(f"allowed: {IMAGE_ALLOWANCE.fault(bad.text)}")
+
+
+def test_longest_lists_of_hosts_are_within_the_servers_budget_for_rules(live: Live) -> None:
+    """A rule that costs too much refuses an honest object, and only a large one shows it."""
+    host = f"{'a.' * 123}example"
+    tools = [{"name": f"t{n}", "egress": [{"host": host}] * 16} for n in range(32)]
+    workspace = {"className": NO_CLASS, "runtime": {}, "egress": [{"host": host}] * 64, "tools": tools}
+    hosts = {"allowed": {"egressHosts": [f"h{n}.{host[6:]}" for n in range(256)]}}
+
+    assert tried(live, body(names.WORKSPACE_KIND, workspace))["spec"]["tools"] == tools
+    assert tried(live, body(names.CLASS_KIND, hosts))["spec"]["allowed"] == hosts["allowed"]
+
+
+@pytest.mark.parametrize(
+    "tool", [{"command": ["/bin/sh"], "args": ["-c", "true"]}, {"image": "a.example/b", "args": ["x"]}]
+)
+def test_arguments_with_a_command_or_an_image_are_accepted(live: Live, tool: dict[str, Any]) -> None:
+    """Only our own tool-runner takes none."""
+    assert tried(live, body(names.WORKSPACE_KIND, {"tools": [{"name": "a", **tool}]}))
+
+
+@pytest.mark.parametrize(
+    "isolation",
+    [
+        {"level": "Baseline"},
+        {"level": "UserNamespace", "nodeSelector": {"kubernetes.io/arch": "amd64", "pool": ""}},
+        {"level": "Sandboxed", "runtimeClassName": "kata.v2", "tolerations": [{"operator": "Exists"}]},
+        {
+            "tolerations": [
+                {"key": "a.example/b"},
+                {"key": "c", "effect": "NoExecute", "tolerationSeconds": 0},
+            ]
+        },
+    ],
+)
+def test_levels_and_tolerations_are_read_alike(live: Live, isolation: dict[str, Any]) -> None:
+    """What the server accepts the operator must read in the same way, or a level is lost between them."""
+    accepted = tried(live, body(names.CLASS_KIND, {"isolation": isolation}))
+
+    assert accepted["spec"]["isolation"] == {"level": "Baseline", **isolation}
+    assert parse_class(accepted).spec == WorkspaceClassSpec.model_validate({"isolation": isolation})
+
+
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_name_is_refused(live: Live, name: str) -> None:
     """Names of namespaces and labels derive from it, uncut."""
@@ -148,6 +224,7 @@ def test_defaults_are_those_of_the_models(live: Live) -> None:
         "sessionEpoch": 0,
     }
     assert cls["spec"] == {
+        "isolation": {"level": "Baseline"},  # shown, so that the column LEVEL is never empty
         "ceilings": {"tools": 16},
         "defaults": {"lifecycle": {"provisionDeadline": "5m", "warnBefore": "10m"}},
     }
@@ -233,6 +310,45 @@ def test_status_is_a_subresource_and_keeps_every_field(live: Live, stored: Ref) 
     assert written["status"] == status
     faked = live.merge(stored, {"status": {"phase": "Fake"}})
     assert faked.get("status", {}).get("phase") != "Fake"
+
+
+@pytest.fixture(scope="module")
+def stored_class(live: Live, crds: tuple[dict[str, Any], ...]) -> Iterator[Ref]:
+    """A stored class that nobody uses."""
+    live.create(body(names.CLASS_KIND, {}, NO_CLASS))
+    ref = Ref(names.CLASS_KIND, NO_CLASS)
+    yield ref
+    live.delete(ref)
+
+
+def test_status_of_a_class_is_a_subresource_and_keeps_every_field(live: Live, stored_class: Ref) -> None:
+    """As above; and an edit by a person must not say that nobody uses the class."""
+    condition = {
+        "type": "InUse",
+        "status": "True",
+        "reason": "InUse",
+        "message": "used by acme",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-12-01T00:00:00Z",
+    }
+    status = {"observedGeneration": 1, "workspaces": 3, "conditions": [condition]}
+    path = f"{stored_class.path}/status?dryRun=All"
+    written = live.call("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
+
+    assert written["status"] == status
+    assert parse_class(written).status.model_dump(mode="json", by_alias=True, exclude_none=True) == status
+    faked = live.merge(stored_class, {"status": {"workspaces": 7}})
+    assert faked.get("status", {}).get("workspaces") != 7
+
+
+def test_columns_of_a_class_say_level_use_and_readiness(stored_class: Ref) -> None:
+    """Administrators see at a glance what isolates whom."""
+    short = kubectl("get", "wsc", stored_class.name).stdout.splitlines()
+    wide = kubectl("get", "wsc", stored_class.name, "-o", "wide").stdout.splitlines()[0].split()
+
+    assert short[0].split() == ["NAME", "LEVEL", "WORKSPACES", "READY", "DEFAULT", "AGE"]
+    assert short[1].split()[:2] == [stored_class.name, "Baseline"]
+    assert wide == [*short[0].split(), "REASON", "MAX-TTL", "IMAGES", "HOSTS"]
 
 
 def test_kubectl_explains_the_lifecycle() -> None:

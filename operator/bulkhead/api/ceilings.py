@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from bulkhead import duration, quantity
 from bulkhead.api.checks import egress_rules
 from bulkhead.api.conditions import Reason
-from bulkhead.api.ranges import DENIED_CIDRS, covering_range, denied_within, host_admitted_by
+from bulkhead.api.ranges import DENIED_CIDRS, covering_range, denied_within
+from bulkhead.api.syntax import host_admitted_by, image_admitted_by
 from bulkhead.api.violation import Violation
 
 if TYPE_CHECKING:
@@ -102,12 +103,8 @@ def _image_violations(
     for field, image in images:
         if image is None or image == sandbox_image:
             continue
-        if not any(_image_matches(image, allowed) for allowed in cls.allowed.images):
+        if not image_admitted_by(image, cls.allowed.images):
             yield _exceeds(field, image, _listed("the class's allowed.images", cls.allowed.images))
-
-
-def _image_matches(image: str, allowed: str) -> bool:
-    return image.startswith(allowed[:-1]) if allowed.endswith("*") else image == allowed
 
 
 def _egress_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from bulkhead.api import syntax
 from bulkhead.api.ranges import DENIED_CIDRS
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ __all__ = [
     "EGRESS_RULE",
     "ENV_NAME",
     "GATEWAY_CLIENT",
+    "HOST",
+    "IMAGE_ALLOWANCE",
     "ISOLATION",
     "LABEL_MAP",
     "LIFECYCLE",
@@ -47,6 +50,20 @@ class Rule(NamedTuple):
 
 def _rules(*rules: Rule) -> JsonDict:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
+
+
+def _matches(wanted: syntax.Syntax) -> JsonDict:
+    """The pattern decides, and of its faults the first one is told; no OpenAPI pattern, which says less."""
+    told = "".join(f"self.matches(r'{found}') ? '{allowed}' : " for found, allowed in wanted.faults)
+    return {
+        "x-kubernetes-validations": [
+            {
+                "rule": f"self.matches(r'{wanted.pattern}')",
+                "message": f"allowed: {wanted.meaning}",  # in the pages, and should the next one fail
+                "messageExpression": f"'allowed: ' + ({told}'{wanted.meaning}')",
+            }
+        ]
+    }
 
 
 def _request_within_limit(key: str) -> Rule:
@@ -82,6 +99,8 @@ CIDR: Final = _rules(
         "must be an IPv4 or IPv6 range with no host bits set, such as 203.0.113.0/24",
     )
 )
+HOST: Final = _matches(syntax.HOST)
+IMAGE_ALLOWANCE: Final = _matches(syntax.IMAGE_ALLOWANCE)
 ENV_NAME: Final = _rules(
     Rule(
         "!self.startsWith('BULKHEAD_') && "
@@ -131,6 +150,13 @@ TOOL: Final = _rules(
     Rule(
         "has(self.image) || !has(self.port) || self.port != 8081",
         "port 8081 is the sandbox image's health port; use another",
+    ),
+    Rule(
+        (
+            "has(self.image) || (has(self.command) && self.command.size() > 0) || "
+            "!has(self.args) || self.args.size() == 0"
+        ),
+        "args need a command or an image: the sandbox image's tool-runner takes none",
     ),
 )
 ACCESS_RULE: Final = _rules(

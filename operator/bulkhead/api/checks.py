@@ -28,7 +28,9 @@ _EVERYBODY: Final = (
 )
 
 
-def spec_violations(name: str, created_at: datetime, spec: WorkspaceSpec) -> tuple[Violation, ...]:
+def spec_violations(
+    name: str, created_at: datetime, spec: WorkspaceSpec, *, sandbox_image: str
+) -> tuple[Violation, ...]:
     """Everything that keeps the spec from ever working, whatever its class; empty: nothing."""
     return (
         *_name_violations(name),
@@ -36,7 +38,7 @@ def spec_violations(name: str, created_at: datetime, spec: WorkspaceSpec) -> tup
         *_duplicates(spec),
         *_unknown_secrets(spec),
         *_runtime_violations(spec),
-        *_tool_violations(spec),
+        *_tool_violations(spec, sandbox_image),
         *(violation for path, rule in egress_rules(spec) for violation in _egress_violations(path, rule)),
         *_resource_violations(spec),
         *_access_violations(spec),
@@ -120,13 +122,21 @@ def _runtime_violations(spec: WorkspaceSpec) -> Iterator[Violation]:
         )
 
 
-def _tool_violations(spec: WorkspaceSpec) -> Iterator[Violation]:
+def _tool_violations(spec: WorkspaceSpec, sandbox_image: str) -> Iterator[Violation]:
     for index, tool in enumerate(spec.tools):
-        if tool.image is None and tool.port == HEALTH_PORT:
+        if tool.image not in {None, sandbox_image}:
+            continue
+        if tool.port == HEALTH_PORT:
             yield _invalid(
                 f"spec.tools[{index}].port",
                 tool.port,
                 "another port: this is the sandbox image's health port",
+            )
+        if tool.args and not tool.command:
+            yield _invalid(
+                f"spec.tools[{index}].args",
+                " ".join(tool.args),
+                "none without a command or an image: the sandbox image's tool-runner takes none",
             )
 
 

@@ -114,7 +114,7 @@ def resolve(
     sandbox_image: str,
 ) -> Effective | tuple[Violation, ...]:
     """The workspace as it shall be, or everything that keeps it from ever being: never an empty tuple."""
-    violations = spec_violations(name, created_at, spec) + class_violations(
+    violations = spec_violations(name, created_at, spec, sandbox_image=sandbox_image) + class_violations(
         created_at, spec, cls_spec, sandbox_image=sandbox_image
     )
     if violations:

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from bulkhead import duration, quantity
 from bulkhead.api import cel
-from bulkhead.api.ranges import HOST_PATTERN, canonical_cidr
+from bulkhead.api.ranges import canonical_cidr
+from bulkhead.api.syntax import IMAGE_ALLOWANCE, host_fault
 from bulkhead.errors import InvalidValue
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "DnsSubdomain",
     "Duration",
     "EnvName",
-    "HostAllowance",
     "HostPattern",
     "Image",
     "ImageAllowance",
@@ -57,14 +57,12 @@ _ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _KEY_PATTERN: Final = r"^[-._a-zA-Z0-9]+$"
 _PATH_PATTERN: Final = r"^/[-A-Za-z0-9._~/]*$"
 _MCP_TOOL_PATTERN: Final = r"^[-A-Za-z0-9_.]+$"
-_HOST_ALLOWANCE_PATTERN: Final = rf"^\*$|{HOST_PATTERN}"
 # github.com/distribution/reference: [host[:port]/]path[:tag][@digest]
 _IMAGE_PATTERN: Final = (
     r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?"
     r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[a-f0-9]{64})?$"
 )
-_IMAGE_ALLOWANCE_PATTERN: Final = r"^([A-Za-z0-9][-A-Za-z0-9._:/@]*)?\*?$"
 
 # What to tell a person instead of a regular expression.
 PATTERN_MEANINGS: Final[dict[str, str]] = {
@@ -79,10 +77,7 @@ PATTERN_MEANINGS: Final[dict[str, str]] = {
     _KEY_PATTERN: "letters, digits, hyphens, underscores and dots",
     _PATH_PATTERN: "a path that starts with / and has no query: /mcp",
     _MCP_TOOL_PATTERN: "letters, digits, hyphens, underscores and dots",
-    HOST_PATTERN: 'a lower-case DNS name such as api.example.com, or "*." before one for one more label',
-    _HOST_ALLOWANCE_PATTERN: 'a lower-case DNS name, "*." before one for one more label, or "*" for all',
     _IMAGE_PATTERN: "an image reference such as registry.example/agents/search:1.2, or with @sha256:<digest>",
-    _IMAGE_ALLOWANCE_PATTERN: "an image reference, or the start of one and *: registry.example/agents/*",
     duration.DURATION_PATTERN: "hours, minutes and seconds in this order: 8h, 1h30m or 90s (a week is 168h)",
 }
 
@@ -109,6 +104,20 @@ def _cidr(text: str) -> str:
         return canonical_cidr(text)
     except InvalidValue as error:
         raise ValueError(error.allowed) from None
+
+
+def _host(text: str) -> str:
+    return _faultless(text, host_fault(text))
+
+
+def _image_allowance(text: str) -> str:
+    return _faultless(text, IMAGE_ALLOWANCE.fault(text))
+
+
+def _faultless(text: str, fault: str | None) -> str:
+    if fault is not None:
+        raise ValueError(fault)
+    return text
 
 
 def _unreserved_env(name: str) -> str:
@@ -146,9 +155,10 @@ UrlPath = Annotated[str, Field(max_length=128, pattern=_PATH_PATTERN)]
 McpToolName = Annotated[str, Field(min_length=1, max_length=128, pattern=_MCP_TOOL_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Image = Annotated[str, Field(min_length=1, max_length=512, pattern=_IMAGE_PATTERN)]
-ImageAllowance = Annotated[str, Field(min_length=1, max_length=512, pattern=_IMAGE_ALLOWANCE_PATTERN)]
-HostPattern = Annotated[str, Field(max_length=253, pattern=HOST_PATTERN)]
-HostAllowance = Annotated[str, Field(min_length=1, max_length=253, pattern=_HOST_ALLOWANCE_PATTERN)]
+ImageAllowance = Annotated[
+    str, Field(max_length=512, json_schema_extra=cel.IMAGE_ALLOWANCE), AfterValidator(_image_allowance)
+]
+HostPattern = Annotated[str, Field(max_length=253, json_schema_extra=cel.HOST), AfterValidator(_host)]
 
 Cpu = Annotated[
     str,

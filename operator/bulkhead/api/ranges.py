@@ -1,4 +1,4 @@
-"""Where tenant traffic may never go, and what counts as a host name or a range in a rule.
+"""Where tenant traffic may never go, and what counts as a range in a rule.
 
 Pure (ipaddress only), shared by validation and by the renderer of NetworkPolicies.
 """
@@ -6,7 +6,6 @@ Pure (ipaddress only), shared by validation and by the renderer of NetworkPolici
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import TYPE_CHECKING, Final
 
 from bulkhead.errors import InvalidValue
@@ -20,8 +19,6 @@ __all__ = [
     "canonical_cidr",
     "covering_range",
     "denied_within",
-    "host_admitted_by",
-    "is_host_pattern",
 ]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,27 +46,6 @@ DENIED_CIDRS: Final[tuple[str, ...]] = tuple(ALWAYS_DENIED)
 
 _CIDR_ALLOWED: Final = "a range is an address, a slash and a prefix length, no host bits set: 203.0.113.0/24"
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
-_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-# At least two labels, the last one not numeric, so neither an address nor a cluster-local short name fits.
-HOST_PATTERN: Final = rf"^(\*\.)?({_LABEL}\.)+[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?$"
-_HOST: Final = re.compile(HOST_PATTERN.removeprefix("^").removesuffix("$"))
-
-
-def is_host_pattern(text: str) -> bool:
-    """Whether a rule may name it: a lower-case DNS name of two labels or more, or "*." before one."""
-    return len(text) <= 253 and _HOST.fullmatch(text) is not None
-
-
-def host_admitted_by(host: str, allowed: Iterable[str]) -> bool:
-    """Whether every name that `host` stands for is covered by one of the allowed patterns.
-
-    "*" covers all, "*.example.com" covers exactly one more label, anything else covers itself.
-    """
-    patterns = set(allowed)
-    if "*" in patterns or host in patterns:
-        return True
-    _, dot, parent = host.partition(".")
-    return bool(dot) and not host.startswith("*.") and f"*.{parent}" in patterns
 
 
 def canonical_cidr(text: str, *, field: str = "cidr") -> str:

@@ -65,9 +65,7 @@ def _converted(node: Schema, definitions: _Definitions, *, defaults: bool, path:
     schema: Schema = {key: node[key] for key in _KEPT if key in node}
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())
-    if defaults and node.get("x-shown"):
-        schema["default"] = {}  # the fields' own defaults fill it
-    elif not defaults or not _is_visible(schema.get("default")):
+    if not defaults or not _is_visible(schema.get("default")):
         schema.pop("default", None)
     if schema.get("x-kubernetes-int-or-string"):
         del schema["type"]
@@ -78,6 +76,9 @@ def _converted(node: Schema, definitions: _Definitions, *, defaults: bool, path:
             name: _converted(child, definitions, defaults=defaults, path=f"{path}.{name}")
             for name, child in schema["properties"].items()
         }
+        if defaults and node.get("x-shown"):  # spelled out: the server judges it before it fills anything in
+            children = schema["properties"].items()
+            schema["default"] = {name: child["default"] for name, child in children if "default" in child}
     if "items" in schema:
         # No defaults inside lists: client-side apply replaces lists whole, so every repeat would be a change.
         schema["items"] = _converted(schema["items"], definitions, defaults=False, path=f"{path}[]")

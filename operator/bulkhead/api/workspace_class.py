@@ -157,12 +157,11 @@ class Allowed(ApiModel):
 
     images: tuple[fields.ImageAllowance, ...] = Field(default=(), max_length=64, json_schema_extra=SET)
     """Images for runtime and tools: exact references, or beginnings that end in `*`, such as
-    `registry.example/agents/*` or `*` for all; compared as written, without filling in a registry or tag.
-    Default: none."""
+    `registry.example/agents/*`, with at least one slash before the `*`; compared as written, without
+    filling in a registry or tag. Default: none."""
 
-    egress_hosts: tuple[fields.HostAllowance, ...] = Field(default=(), max_length=256, json_schema_extra=SET)
-    """Host names for egress: exact, `*.example.com` for exactly one more label, or `*` for all. Default:
-    none."""
+    egress_hosts: tuple[fields.HostPattern, ...] = Field(default=(), max_length=256, json_schema_extra=SET)
+    """Host names for egress: exact, or `*.example.com` for exactly one more label. Default: none."""
 
     egress_cidrs: tuple[fields.Cidr, ...] = Field(
         default=(), alias="egressCIDRs", max_length=64, json_schema_extra=SET

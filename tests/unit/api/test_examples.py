@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from bulkhead.api.class_checks import class_spec_violations
 from bulkhead.api.effective import Effective
 from bulkhead.api.workspace import WorkspaceSpec
-from bulkhead.api.workspace_class import WorkspaceClassSpec
+from bulkhead.api.workspace_class import IsolationLevel, WorkspaceClassSpec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,6 +63,23 @@ def test_full_example_shows_every_field() -> None:
 def test_class_example_shows_every_field() -> None:
     """As above, for administrators."""
     assert unset(WorkspaceClassSpec.model_validate(spec_of("class.yaml")), "spec") == set()
+
+
+@pytest.mark.parametrize("file", ["class.yaml", "class-user-namespace.yaml"])
+def test_class_example_round_trips(file: str) -> None:
+    """As for workspaces; and its rules across fields hold."""
+    model = WorkspaceClassSpec.model_validate(spec_of(file))
+
+    assert model == WorkspaceClassSpec.model_validate(model.model_dump(by_alias=True, exclude_none=True))
+    assert class_spec_violations(model) == ()
+
+
+def test_class_examples_show_the_levels_that_are_not_the_default() -> None:
+    """Both need something of the cluster, and people copy how to ask for it."""
+    files = ("class.yaml", "class-user-namespace.yaml")
+    levels = [WorkspaceClassSpec.model_validate(spec_of(file)).isolation.level for file in files]
+
+    assert levels == [IsolationLevel.SANDBOXED, IsolationLevel.USER_NAMESPACE]
 
 
 def test_minimal_example_works_under_an_empty_class(judged: Judge) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.bad_specs import BAD_CLASSES, BAD_NAMES, BAD_SPECS
 
+from bulkhead.api.ceilings import QUOTA_KEYS
 from bulkhead.api.conditions import Reason
 from bulkhead.api.effective import Effective
+from bulkhead.api.workspace import Quota
 
-from .conftest import parsed_class
+from .conftest import SANDBOX, parsed_class
 
 if TYPE_CHECKING:
     from support.bad_specs import BadSpec
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 OPEN: dict[str, Any] = {
     "ceilings": {"tools": 32},
     "allowed": {
-        "images": ["*"],
-        "egressHosts": ["*"],
+        "images": ["registry.example/*"],
+        "egressHosts": ["a.example"],
         "egressCIDRs": ["0.0.0.0/0", "::/0"],
         "secretNamespaces": ["n"],
     },
@@ -39,21 +41,6 @@ BEYOND = [
         ("2026-11-01T17:00:00Z", "2026-11-01T16:00:00Z"),
     ),
     (
-        "cpu",
-        {"quota": {"cpu": "2001m"}},
-        {"ceilings": {"quota": {"cpu": 2}}},
-        "spec.quota.cpu",
-        ("2001m", "2"),
-    ),
-    ("pods", {"quota": {"pods": 11}}, {"ceilings": {"quota": {"pods": 10}}}, "spec.quota.pods", ("11", "10")),
-    (
-        "disk",
-        {"quota": {"ephemeralStorage": "2Gi"}},
-        {"ceilings": {"quota": {"ephemeralStorage": "1Gi"}}},
-        "spec.quota.ephemeralStorage",
-        ("2Gi", "1Gi"),
-    ),
-    (
         "tools",
         {"tools": [{"name": "a"}, {"name": "b"}]},
         {"ceilings": {"tools": 1}},
@@ -62,7 +49,7 @@ BEYOND = [
     ),
     ("image", {"tools": [{"name": "a", "image": "x/y"}]}, {}, "spec.tools[0].image", ("x/y", "none")),
     (
-        "image beside the prefix",
+        "image that only begins alike",
         {"runtime": {"image": "registry.example/agentsx/a"}},
         {"allowed": {"images": ["registry.example/agents/*"]}},
         "spec.runtime.image",
@@ -95,6 +82,20 @@ BEYOND = [
         {"allowed": {"egressCIDRs": ["203.0.113.0/24"]}, "deniedCIDRs": ["203.0.113.128/25"]},
         "spec.egress[0].cidr",
         ("203.0.113.128/26", "203.0.113.128/25"),
+    ),
+    (
+        "IPv6 range that the class denies",
+        {"runtime": {}, "egress": [{"cidr": "2001:db8:7::/64"}]},
+        {"allowed": {"egressCIDRs": ["2001:db8::/32"]}, "deniedCIDRs": ["2001:db8:7::/48"]},
+        "spec.egress[0].cidr",
+        ("2001:db8:7::/64", "2001:db8:7::/48"),
+    ),
+    (
+        "IPv6 range beside the allowed one",
+        {"tools": [{"name": "a", "egress": [{"cidr": "2001:db9::/32"}]}]},
+        {"allowed": {"egressCIDRs": ["2001:db8::/32", "0.0.0.0/0"]}},
+        "spec.tools[0].egress[0].cidr",
+        ("2001:db9::/32", "2001:db8::/32"),
     ),
     (
         "secret namespace",
@@ -148,6 +149,50 @@ def test_beyond_the_class_names_field_value_and_ceiling(
     assert [(each.reason, each.field) for each in outcome] == [(Reason.EXCEEDS_CLASS, field)]
     for word in words:
         assert word in outcome[0].message
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "ceiling"),
+    [
+        ("cpu", "2001m", 2),
+        ("memory", "4097Mi", "4Gi"),
+        ("pods", 11, 10),
+        ("storage", "1001M", "1G"),
+        ("ephemeralStorage", "2Gi", "1.5Gi"),
+    ],
+)
+def test_every_key_of_the_quota_has_a_ceiling(key: str, given: Any, ceiling: Any, judged: Judge) -> None:
+    """A key without one would be a way around all the others."""
+    outcome = judged({"quota": {key: given}}, {"ceilings": {"quota": {key: ceiling}}})
+
+    assert not isinstance(outcome, Effective)
+    assert [each.message for each in outcome] == [
+        f"spec.quota.{key}: {given} is not allowed; allowed: at most {ceiling}, the class's ceiling"
+    ]
+
+
+def test_no_key_of_the_quota_is_left_out() -> None:
+    """The table above and the checks know as many keys as the model."""
+    assert {field.alias for field in Quota.model_fields.values()} == set(QUOTA_KEYS.values())
+
+
+@pytest.mark.parametrize("image", [None, SANDBOX], ids=["left out", "written out"])
+def test_arguments_for_our_own_tool_runner_are_refused(image: str | None, judged: Judge) -> None:
+    """It takes none and would end at once, over and over."""
+    outcome = judged({"tools": [{"name": "a", "image": image, "args": ["--verbose"]}]})
+
+    assert not isinstance(outcome, Effective)
+    assert [(each.reason, each.field, each.given) for each in outcome] == [
+        (Reason.INVALID_SPEC, "spec.tools[0].args", "--verbose")
+    ]
+
+
+@pytest.mark.parametrize(
+    "tool", [{"command": ["/bin/sh"], "args": ["-c", "true"]}, {"image": "registry.example/a", "args": ["x"]}]
+)
+def test_arguments_of_something_else_are_the_tenants(tool: dict[str, Any], judged: Judge) -> None:
+    """What a tenant's own program takes is nobody's business."""
+    assert isinstance(judged({"tools": [{"name": "a", **tool}]}, OPEN), Effective)
 
 
 def test_all_violations_come_at_once(judged: Judge) -> None:
