@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bulkhead import names
 from bulkhead.app.watches import WATCHED
 from bulkhead.plan import teardown
+from bulkhead.render import quota
 from generate.rights import RIGHTS, rights_page
 
 from .conftest import NAMESPACE, ROOT
@@ -153,12 +154,18 @@ def test_secret_sources_are_read_by_name_only(helm: Helm) -> None:
 def test_the_operator_can_end_the_pods_of_others(release: Rendered) -> None:
     """Teardown deletes the controller of a foreign pod; without the right to, it would wait for ever.
 
-    Of DaemonSets the quota lets none be made, so there is no right to end one.
+    The quota lets some be made by nobody, so there is no right to end one.
     """
     held = _grants(release.one("ClusterRole", names.WORKSPACE_CLUSTER_ROLE)["rules"])
     deletable = {resource.removesuffix("s") for _, resource, verb in held if verb == "delete"}
 
-    assert set() == {kind.lower() for kind in teardown._CONTROLLERS - {"DaemonSet"}} - deletable
+    never_made = {
+        name.removeprefix("count/").partition(".")[0].removesuffix("s")
+        for name, amount in quota._FIXED.items()
+        if amount == "0"
+    }
+
+    assert set() == {kind.lower() for kind in teardown._CONTROLLERS} - deletable - never_made
 
 
 def test_roles_of_workspaces_are_never_bound_by_the_chart(release: Rendered) -> None:

@@ -260,7 +260,6 @@ def _make_strays(live: Live, namespace: str) -> None:
     once = {"template": template | {"spec": spec | {"restartPolicy": "Never"}}}
     kinds: dict[str, tuple[str, Manifest]] = {
         "Pod": ("v1", spec),
-        "ReplicationController": ("v1", {"selector": labels, "template": template}),
         "ReplicaSet": ("apps/v1", selected),
         "StatefulSet": ("apps/v1", selected | {"serviceName": "stray"}),
         "Job": ("batch/v1", once),
