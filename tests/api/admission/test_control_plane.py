@@ -1,4 +1,7 @@
-"""Kubernetes and the operator go on behind every fence: real controllers, and all that is rendered."""
+"""Kubernetes and the operator go on behind every fence: real controllers, and all that is rendered.
+
+The tests about one running workspace stand in the order of its life.
+"""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.admission import ADMITTED, Request, apply, at, create, delete, merge, replace
-from support.fenced import WORKSPACE
+from support.fenced import OWN, WORKSPACE
 
-from kubelive import Ref
+from kubelive import Ref, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,22 @@ Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def held(glass: Live, uid: str) -> Iterator[None]:
+def resting(glass: Live) -> Iterator[None]:
+    """An operator that the chart installed rests: it would take a finalizer off that it does not need."""
+    ref = Ref("Deployment", "bulkhead-operator", OWN)
+    installed = glass.find(ref)
+    if installed is None:
+        yield
+        return
+    glass.merge(ref, {"spec": {"replicas": 0}})
+    operators = "app.kubernetes.io/component=operator"
+    wait_until("operators gone", lambda: not glass.items("Pod", OWN, selector=operators), timeout_seconds=60)
+    yield
+    glass.merge(ref, {"spec": {"replicas": installed["spec"]["replicas"]}})
+
+
+@pytest.fixture(scope="module")
+def held(glass: Live, uid: str, resting: None) -> Iterator[None]:
     """A workspace and a class with our finalizer and another's."""
     body: Manifest = {
         "apiVersion": BULKHEAD,
