@@ -81,7 +81,7 @@ def bulkhead(live: Live) -> None:
                 "defaults": {"lifecycle": {"ttl": "1h"}},
                 "ceilings": {"ttl": "2h", "tools": 4, "quota": {"pods": 40}},
                 "allowed": {
-                    "images": ["*"],
+                    "images": ["registry.invalid/*"],
                     "egressHosts": ["*.world.test"],
                     "egressCIDRs": ["203.0.113.0/24"],
                     "secretNamespaces": [SECRET_NAMESPACE],
