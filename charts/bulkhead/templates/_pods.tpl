@@ -163,3 +163,45 @@ Object.spec.initContainers{
   }
 }
 {{- end -}}
+
+{{/*
+The guard as every pod must have it, whoever put it there. An image is the one field of a container that may change
+afterwards; a guard that was right when the pod was made may also stay as it is.
+*/}}
+{{- define "bulkhead.guard.variables" -}}
+- name: guardNeeded
+  expression: >-
+    variables.isPod && !variables.door && (oldObject == null
+      || oldObject.spec.?initContainers[?0].orValue(dyn({})) != variables.first)
+{{- end -}}
+{{- define "bulkhead.guard.validations" -}}
+- expression: '!variables.guardNeeded || (variables.guardImage != "" && variables.guardConfig != "")'
+  message: >-
+    spec.initContainers: the namespace does not carry the guard's image and config yet, so no pod may be made;
+    wait for the workspace's gateway
+  reason: Forbidden
+- expression: '!variables.guardNeeded || variables.first.?name.orValue("") == "guard"'
+  message: "spec.initContainers[0]: must be the guard"
+  reason: Forbidden
+- expression: '!variables.guardNeeded || variables.first.?image.orValue("") == variables.guardImage'
+  messageExpression: '"spec.initContainers[0].image: must be " + variables.guardImage'
+  reason: Forbidden
+- expression: '!variables.guardNeeded || variables.first.?args.orValue([]) == ["guard"]'
+  message: 'spec.initContainers[0].args: must be ["guard"]'
+  reason: Forbidden
+- expression: >-
+    !variables.guardNeeded || variables.first.?env.orValue([])
+      == [{"name": "BULKHEAD_CONFIG", "value": variables.guardConfig}]
+  message: "spec.initContainers[0].env: must be BULKHEAD_CONFIG as the namespace has it, and nothing else"
+  reason: Forbidden
+# By a list of what may be there, not of what may not: a command, a restartPolicy or a mount would void it, and so
+# may a field that Kubernetes has yet to invent.
+- expression: >-
+    !variables.guardNeeded || variables.first.all(key, key in ["name", "image", "imagePullPolicy", "args", "env",
+      "resources", "securityContext", "terminationMessagePath", "terminationMessagePolicy"])
+  messageExpression: >-
+    "spec.initContainers[0]: the guard must not have " + variables.first.map(key, key).filter(key, !(key in ["name",
+      "image", "imagePullPolicy", "args", "env", "resources", "securityContext", "terminationMessagePath",
+      "terminationMessagePolicy"])).join(", ")
+  reason: Forbidden
+{{- end -}}
