@@ -98,6 +98,7 @@ def test_the_minimal_example_works_under_the_standard_class(release: Rendered) -
     ("value", "warning"),
     [
         ("replicaCount=1", "one replica"),
+        ("canary.replicas=1", "one canary"),
         ("networkPolicy.enabled=false", "any pod may reach"),
         ("crds.keep=false", "deletes every TenantWorkspace"),
     ],

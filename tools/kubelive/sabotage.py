@@ -104,7 +104,7 @@ def _delete_deployment(live: Live, namespace: str) -> Callable[[], bool]:
 def _second_container(live: Live, namespace: str) -> Callable[[], bool]:
     """As hard as the first one: anything less is refused to break-glass, too."""
     ref = Ref("Deployment", "gateway", namespace)
-    (gateway,) = live.get(ref)["spec"]["template"]["spec"]["containers"]
+    gateway = live.get(ref)["spec"]["template"]["spec"]["containers"][0]
     listener = {key: gateway[key] for key in ("image", "imagePullPolicy", "securityContext", "resources")}
     place = "/spec/template/spec/containers/-"
     live.patch(ref, [{"op": "add", "path": place, "value": {"name": "listener", **listener}}])
