@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import CREATED, context, full
+from support.builders import CLUSTER, CREATED, context, full
 from support.recorded import record
 
 from bulkhead.plan.actions import Apply, Plan, Replace
@@ -86,7 +86,7 @@ class Children:
         }
         ips = {key.name: live["spec"]["clusterIP"] for key, live in objects.items() if key.kind == "Service"}
         return render(self.spec, context(self.spec, service_ips=ips)), Observed(
-            namespace=space, objects=objects
+            namespace=space, objects=objects, cluster=CLUSTER
         )
 
 
@@ -133,7 +133,6 @@ def _add(path: str, value: object) -> list[dict[str, Any]]:
 
 _YES = True
 _POD = "/spec/template/spec"
-_SECRET_RULE = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 _CONTAINER = {"name": "spy", "image": "spy:1"}
 _TOLERATION = {"operator": "Exists"}
 _STRANGER = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}
@@ -146,7 +145,6 @@ EDITS = [
     ("limits raised", ObjectKey("LimitRange", "workspace"), _add("/spec/limits/0/default/cpu", "64")),
     ("limits item added", ObjectKey("LimitRange", "workspace"),
      _add("/spec/limits/-", {"type": "Pod", "max": {"cpu": "64"}})),
-    ("role widened", ObjectKey("Role", "tenant-view"), _add("/rules/-", _SECRET_RULE)),
     ("subject added", ObjectKey("RoleBinding", "tenant-admin"), _add("/subjects/-", _STRANGER)),
     ("account automounts", ObjectKey("ServiceAccount", "runtime"),
      _add("/automountServiceAccountToken", _YES)),
@@ -157,7 +155,27 @@ EDITS = [
     ("hostNetwork", ObjectKey("Deployment", "gateway"), _add(f"{_POD}/hostNetwork", _YES)),
     ("hostPID", ObjectKey("Deployment", "runtime"), _add(f"{_POD}/hostPID", _YES)),
     ("second container", ObjectKey("Deployment", "tool-shell"), _add(f"{_POD}/containers/-", _CONTAINER)),
-    ("init container", ObjectKey("Deployment", "tool-shell"), _add(f"{_POD}/initContainers", [_CONTAINER])),
+    ("init container", ObjectKey("Deployment", "tool-shell"),
+     _add(f"{_POD}/initContainers/0", _CONTAINER)),
+    ("guard gone", ObjectKey("Deployment", "tool-shell"),
+     [{"op": "remove", "path": f"{_POD}/initContainers"}]),
+    ("guard of another image", ObjectKey("Deployment", "runtime"),
+     _add(f"{_POD}/initContainers/0/image", "evil:1")),
+    ("guard asks somebody else", ObjectKey("Deployment", "runtime"),
+     _add(f"{_POD}/initContainers/0/env/0/value", "{}")),
+    ("runtime class gone", ObjectKey("Deployment", "runtime"),
+     [{"op": "remove", "path": f"{_POD}/runtimeClassName"}]),
+    ("runtime class for the gateway", ObjectKey("Deployment", "gateway"),
+     _add(f"{_POD}/runtimeClassName", "other")),
+    ("node chosen", ObjectKey("Deployment", "runtime"), _add(f"{_POD}/nodeName", "node-1")),
+    ("guard's arrow widened", ObjectKey("NetworkPolicy", "guard"),
+     _add("/spec/podSelector/matchExpressions/0/values", ["egress"])),
+    ("isolation level", ObjectKey("Namespace", ""),
+     _add("/metadata/labels/bulkhead.dev~1isolation-level", "Baseline")),
+    ("allowed images", ObjectKey("Namespace", ""),
+     _add("/metadata/annotations/bulkhead.dev~1allowed-images", "evil:1")),
+    ("guard's config", ObjectKey("Namespace", ""),
+     [{"op": "remove", "path": "/metadata/annotations/bulkhead.dev~1guard-config"}]),
     ("environment", ObjectKey("Deployment", "egress"),
      _add(f"{_POD}/containers/0/env/-", {"name": "DEBUG", "value": "1"})),
     ("image", ObjectKey("Deployment", "gateway"), _add(f"{_POD}/containers/0/image", "evil:1")),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bulkhead import names
-from bulkhead.api.effective import Effective, EffectiveLifecycle
+from bulkhead.api.effective import Effective, EffectiveLifecycle, Isolation
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.workspace import (
     AccessRole,
@@ -24,7 +24,8 @@ from bulkhead.api.workspace import (
     Subject,
     Tool,
 )
-from bulkhead.api.workspace_class import GatewayClient
+from bulkhead.api.workspace_class import GatewayClient, IsolationLevel, Toleration
+from bulkhead.plan.facts import ClusterFacts, NodeFacts
 from bulkhead.render import RenderContext, SecretValue
 
 if TYPE_CHECKING:
@@ -50,6 +51,34 @@ LIFECYCLE = EffectiveLifecycle(
     provision_deadline_seconds=300,
     warn_before_seconds=600,
     suspended=False,
+)
+
+
+BASELINE = Isolation(level=IsolationLevel.BASELINE, runtime_class=None, node_selector={}, tolerations=())
+# What a class with a node pool of its own says.
+POOL = {
+    "node_selector": {"pool": "agents", "arch": "amd64"},
+    "tolerations": (
+        Toleration(key="agents", operator="Equal", value="only", effect="NoSchedule"),
+        Toleration(key="spot", operator="Exists"),
+    ),
+}
+USER_NAMESPACE = Isolation(level=IsolationLevel.USER_NAMESPACE, runtime_class=None, **POOL)  # type: ignore[arg-type]
+SANDBOXED = Isolation(level=IsolationLevel.SANDBOXED, runtime_class="gvisor", **POOL)  # type: ignore[arg-type]
+# A cluster that can do every level, with a node outside the pool.
+CLUSTER = ClusterFacts(
+    runtime_classes=frozenset({"gvisor"}),
+    nodes=(
+        NodeFacts(name="plain", cpu_millicores=4000, memory_bytes=8 * 1024**3, pods=110),
+        NodeFacts(
+            name="pool",
+            labels=POOL["node_selector"],  # type: ignore[arg-type]
+            cpu_millicores=4000,
+            memory_bytes=8 * 1024**3,
+            pods=110,
+            user_namespaces=True,
+        ),
+    ),
 )
 
 
@@ -90,6 +119,9 @@ def effective(**fields: Any) -> Effective:
             "egress_resources": DOOR,
             "gateway_clients": CLIENTS,
             "denied_cidrs": DENIED_CIDRS,
+            "isolation": BASELINE,
+            "allowed_images": ("registry.example/*",),
+            "remarks": (),
             **fields,
         }
     )
@@ -130,6 +162,7 @@ def full() -> Effective:
             AccessRule(kind=Subject.USER, name="ops@example.com", role=AccessRole.OPERATE),
             AccessRule(kind=Subject.USER, name="lead@example.com", role=AccessRole.ADMIN),
         ),
+        isolation=SANDBOXED,
         session_epoch=3,
     )
 

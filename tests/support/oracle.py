@@ -45,7 +45,7 @@ def _passes(
         if pod.labels is not None
         and policy["metadata"]["namespace"] == pod.namespace
         and direction in policy["spec"]["policyTypes"]
-        and _selects(policy["spec"]["podSelector"], pod.labels)
+        and selects(policy["spec"]["podSelector"], pod.labels)
     ]
     if not selecting:
         return True  # not isolated in this direction
@@ -69,11 +69,11 @@ def _one_peer(listed: Manifest, peer: Endpoint, own_namespace: str) -> bool:
     if peer.labels is None:
         return False
     in_namespace = (
-        _selects(listed["namespaceSelector"], peer.namespace_labels)
+        selects(listed["namespaceSelector"], peer.namespace_labels)
         if "namespaceSelector" in listed
         else peer.namespace == own_namespace
     )
-    return in_namespace and _selects(listed.get("podSelector", {}), peer.labels)
+    return in_namespace and selects(listed.get("podSelector", {}), peer.labels)
 
 
 def _in_block(block: Manifest, address: str) -> bool:
@@ -89,6 +89,24 @@ def _port_matches(ports: list[Manifest] | None, port: tuple[int, str]) -> bool:
     return any((listed["port"], listed.get("protocol", "TCP")) == port for listed in ports)
 
 
-def _selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
-    assert set(selector) <= {"matchLabels"}, "the oracle reads matchLabels only"
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector matches: all its terms must hold."""
+    assert set(selector) <= {"matchLabels", "matchExpressions"}
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        _holds(term, labels) for term in selector.get("matchExpressions", [])
+    )
+
+
+def _holds(term: Manifest, labels: Mapping[str, str]) -> bool:
+    """NotIn and DoesNotExist hold for a pod without the label."""
+    key, there = term["key"], term["key"] in labels
+    match term["operator"]:
+        case "In":
+            return there and labels[key] in term["values"]
+        case "NotIn":
+            return not there or labels[key] not in term["values"]
+        case "Exists":
+            return there
+        case "DoesNotExist":
+            return not there
+    raise AssertionError(term)

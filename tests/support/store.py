@@ -11,6 +11,8 @@ import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from support.builders import CLUSTER
+
 from bulkhead import names
 from bulkhead.plan.actions import Apply, Delete, Plan, Replace
 from bulkhead.plan.observed import Observed
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 Where = tuple[str, str | None, str]  # kind, namespace, name
 
-LIST_KEYS = {"containers": "name", "env": "name", "volumes": "name", "volumeMounts": "mountPath"}
+LIST_KEYS = {
+    "containers": "name",
+    "initContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+}
 OPERATOR_NAMESPACE = "bulkhead-system"
 DELETED_AT = "2026-11-01T09:00:00Z"
 
@@ -130,6 +138,7 @@ class Store:
         return Observed(
             **{
                 "namespace": copy.deepcopy(live),
+                "cluster": CLUSTER,
                 "objects": {ObjectKey(w[0], w[2]): o for w, o in inside.items() if w[0] != "Pod"},
                 "pods": tuple(o for w, o in inside.items() if w[0] == "Pod"),
                 "signing_key_uid": None if key is None else key["metadata"]["uid"],
@@ -246,6 +255,6 @@ def _default(manifest: Manifest, number: int) -> None:
             pod = manifest["spec"]["template"]["spec"]
             pod.setdefault("schedulerName", "default-scheduler")
             pod["serviceAccount"] = pod["serviceAccountName"]
-            for container in pod["containers"]:
+            for container in (*pod.get("initContainers", ()), *pod["containers"]):
                 container.setdefault("terminationMessagePath", "/dev/termination-log")
                 container.setdefault("terminationMessagePolicy", "File")

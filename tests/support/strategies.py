@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from support.builders import LIFECYCLE, effective, runtime, secret, tool
+from support.builders import (
+    BASELINE,
+    LIFECYCLE,
+    SANDBOXED,
+    USER_NAMESPACE,
+    effective,
+    runtime,
+    secret,
+    tool,
+)
 
 from bulkhead.api.workspace import AccessRole, AccessRule, EgressRule, EnvVar, Quota, Storage, Subject
 from bulkhead.api.workspace_class import GatewayClient
@@ -92,4 +101,6 @@ def workspaces(draw: st.DrawFn) -> object:
         access=draw(access),
         session_epoch=draw(st.integers(0, 5)),
         gateway_clients=draw(clients),
+        isolation=draw(st.sampled_from([BASELINE, USER_NAMESPACE, SANDBOXED])),
+        remarks=draw(st.sampled_from([(), ("a remark",)])),
     )

@@ -49,7 +49,8 @@ _CONTAINER: Final = Shape(
 )
 _POD: Final = Shape(
     added={"schedulerName": "default-scheduler", "serviceAccount": SameAs("serviceAccountName")},
-    inside={"containers": _CONTAINER, "volumes": Shape(key="name")},
+    # One init container at most, so that its place cannot differ; tolerations are compared in their order.
+    inside={"containers": _CONTAINER, "initContainers": _CONTAINER, "volumes": Shape(key="name")},
 )
 _TEMPLATE_METADATA: Final = Shape(
     added={"creationTimestamp": None},

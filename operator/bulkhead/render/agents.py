@@ -48,8 +48,12 @@ def role_arguments(agent: Runtime | Tool, context: RenderContext) -> tuple[str, 
 def missing_facts(
     effective: Effective, context: RenderContext, agent: Runtime | Tool, services: Sequence[str]
 ) -> tuple[str, ...]:
-    """What must be known before the pod can be written down: its doors' addresses, its secrets' values."""
-    addresses = (f"Service {name}" for name in services if not context.service_ips.get(name))
+    """What must be known before the pod can be written down: its doors' addresses, its secrets' values.
+
+    The gateway's is among them for all: the guard asks it.
+    """
+    wanted = sorted({names.GATEWAY, *services})
+    addresses = (f"Service {name}" for name in wanted if not context.service_ips.get(name))
     return (*addresses, *missing_values(effective, context, agent.secrets))
 
 

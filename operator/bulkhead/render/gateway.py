@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkhead import names
-from bulkhead.render.context import SecretValue
+from bulkhead.render.guard import canary
 from bulkhead.render.meta import canonical_json, namespace_of
 from bulkhead.render.pods import PodShape, deployment, sandbox_container, secret_volume, surge_free_of_gaps
 from bulkhead.render.services import service
@@ -20,7 +20,11 @@ __all__ = ["gateway_deployment", "gateway_service", "gateway_url"]
 
 _KEYS_FOLDER: Final = "/run/bulkhead/session-keys"
 _KEYS_FILE: Final = "jwks.json"
-_PORTS: Final = {"sessions": names.GATEWAY_PORT, "operator": names.GATEWAY_OPERATOR_PORT}
+_PORTS: Final = {
+    "sessions": names.GATEWAY_PORT,
+    "guards": names.GATEWAY_GUARD_PORT,
+    "operator": names.GATEWAY_OPERATOR_PORT,
+}
 
 
 def gateway_url(effective: Effective, context: RenderContext) -> str:
@@ -48,16 +52,16 @@ def gateway_deployment(effective: Effective, context: RenderContext) -> Manifest
         containers=[container],
         config=config,
         pod=PodShape(
-            trusted=True,
+            guard=None,
             own_image=True,
+            # Not among `secrets`: the gateway reads the file again, so a new key drops no session by a roll.
             volumes=(secret_volume("session-keys", names.SESSION_KEYS_SECRET, _KEYS_FILE),),
-            secrets={names.SESSION_KEYS_SECRET: SecretValue(context.jwks.encode())},
         ),
     )
 
 
 def gateway_service(effective: Effective) -> Manifest:
-    """One Service for clients, the runtime and the operator; policies tell them apart."""
+    """One Service for clients, the runtime, guards and the operator; policies tell them apart."""
     return service(effective, names.GATEWAY, names.GATEWAY, _PORTS)
 
 
@@ -71,6 +75,8 @@ def _config(effective: Effective, context: RenderContext) -> dict[str, Any]:
         "listen": names.GATEWAY_PORT,
         "operator_listen": names.GATEWAY_OPERATOR_PORT,
         "health_listen": names.HEALTH_PORT,
+        "guard_listen": names.GATEWAY_GUARD_PORT,
+        "canary": canary(context),
         "jwks_file": f"{_KEYS_FOLDER}/{_KEYS_FILE}",
         "tools": [_tool(effective, context, tool) for tool in effective.tools],
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
+from bulkhead.render.guard import guard_config
 from bulkhead.render.meta import labels, namespace_of
 
 if TYPE_CHECKING:
     from bulkhead.api.effective import Effective
+    from bulkhead.render.context import RenderContext
     from bulkhead.render.rendered import Manifest
 
 __all__ = ["POD_SECURITY_LABELS", "namespace"]
@@ -26,14 +28,22 @@ POD_SECURITY_LABELS: Final[dict[str, str]] = {
 }
 
 
-def namespace(effective: Effective) -> Manifest:
-    """Only restricted pods may run in it; garbage collection ends it should the finalizer be torn off."""
+def namespace(effective: Effective, context: RenderContext) -> Manifest:
+    """Only restricted pods may run in it; garbage collection ends it should the finalizer be torn off.
+
+    It carries what the admission policies must know of the workspace: they see a namespace and no more.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": namespace_of(effective),
-            "labels": {**labels(effective), **POD_SECURITY_LABELS},
+            "labels": {
+                **labels(effective),
+                **POD_SECURITY_LABELS,
+                names.ISOLATION_LABEL: str(effective.isolation.level),
+            },
+            "annotations": _for_admission(effective, context),
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,
@@ -47,3 +57,17 @@ def namespace(effective: Effective) -> Manifest:
             ],
         },
     }
+
+
+def _for_admission(effective: Effective, context: RenderContext) -> dict[str, str]:
+    """What pods that tenants make must be like; without the guard's config none of them may be made yet."""
+    images = sorted({*effective.allowed_images, context.sandbox_image})
+    told = {
+        names.ALLOWED_IMAGES_ANNOTATION: " ".join(images),
+        names.GUARD_IMAGE_ANNOTATION: context.sandbox_image,
+        names.GUARD_CONFIG_ANNOTATION: guard_config(context)
+        if context.service_ips.get(names.GATEWAY)
+        else None,
+        names.RUNTIME_CLASS_ANNOTATION: effective.isolation.runtime_class,
+    }
+    return {name: value for name, value in sorted(told.items()) if value}

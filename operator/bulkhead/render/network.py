@@ -31,8 +31,8 @@ _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 
 
 def network_policies(effective: Effective, context: RenderContext) -> tuple[Manifest, ...]:
-    """Default-deny both ways, then one policy a component."""
-    policies = [_default_deny(effective), _gateway(effective, context)]
+    """Default-deny both ways, the arrow of every guard, then one policy a component."""
+    policies = [_default_deny(effective), _guard(effective), _gateway(effective, context)]
     if routes(effective):
         policies.append(_egress(effective, context))
     if effective.runtime is not None:
@@ -47,6 +47,21 @@ def _default_deny(effective: Effective) -> Manifest:
         "kind": "NetworkPolicy",
         "metadata": metadata(effective, names.DEFAULT_DENY),
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+
+
+def _guard(effective: Effective) -> Manifest:
+    """Whatever is not gateway or egress, pods that tenants make included, may ask which canaries live."""
+    doors = {"key": names.COMPONENT_LABEL, "operator": "NotIn", "values": [names.GATEWAY, names.EGRESS]}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(effective, names.GUARD),
+        "spec": {
+            "podSelector": {"matchExpressions": [doors]},
+            "policyTypes": ["Egress"],
+            "egress": [_to([_pods(names.GATEWAY)], [names.GATEWAY_GUARD_PORT])],
+        },
     }
 
 
@@ -65,6 +80,10 @@ def _gateway(effective: Effective, context: RenderContext) -> Manifest:
         "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.operator_namespace}},
         "podSelector": {"matchLabels": dict(names.OPERATOR_POD_LABELS)},
     }
+    canaries = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.operator_namespace}},
+        "podSelector": {"matchLabels": dict(names.CANARY_POD_LABELS)},
+    }
     runtime = [_pods(names.RUNTIME)] if effective.runtime is not None else []
     return _policy(
         effective,
@@ -72,10 +91,12 @@ def _gateway(effective: Effective, context: RenderContext) -> Manifest:
         names.GATEWAY,
         ingress=[
             _from([*clients, *runtime], [names.GATEWAY_PORT]),
+            _from([_any_pod_here()], [names.GATEWAY_GUARD_PORT]),
             _from([operator], [names.GATEWAY_OPERATOR_PORT]),
         ],
         egress=[
             _dns(context),
+            _to([canaries], [names.CANARY_PORT]),
             _to(runtime, [names.RUNTIME_PORT]),
             *(_to([_pods(names.TOOL, tool.name)], [tool.port]) for tool in effective.tools),
         ],
@@ -178,6 +199,11 @@ def _to(peers: Sequence[Manifest], ports: Iterable[int]) -> Manifest:
 def _pods(component: str, tool: str | None = None) -> Manifest:
     """Pods of one component in this namespace."""
     return {"podSelector": {"matchLabels": selector(component, tool)}}
+
+
+def _any_pod_here() -> Manifest:
+    """Every pod of this namespace: beside a namespaceSelector, the same words would mean another's pods."""
+    return {"podSelector": {}}
 
 
 def _way_out(effective: Effective, client: str) -> Manifest:

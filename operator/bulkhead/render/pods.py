@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
+from bulkhead.api.workspace_class import IsolationLevel
 from bulkhead.render.meta import config_hash, labels, metadata, selector
 from bulkhead.render.resources import complete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bulkhead.api.effective import Effective
+    from bulkhead.api.effective import Effective, Isolation
     from bulkhead.api.workspace import Resources
+    from bulkhead.api.workspace_class import Toleration
     from bulkhead.render.context import RenderContext, SecretValue
     from bulkhead.render.rendered import Manifest
 
@@ -41,14 +43,19 @@ _SECRET_FILE_MODE: Final = 0o440  # read through fsGroup, by nobody else
 class PodShape:
     """How one component's pod differs from the others."""
 
-    trusted: bool  # our own code: may use cluster DNS
+    guard: Manifest | None  # runs to its end before tenant code; None: our own code, which needs none
     own_image: bool  # the sandbox image: runs as our uid, else as the image says, but never as root
     hosts: Mapping[str, str] = field(default_factory=dict)  # name -> address: all that an untrusted pod knows
     volumes: tuple[Manifest, ...] = ()
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)  # what it mounts: a change rolls it
 
+    @property
+    def trusted(self) -> bool:
+        """Our own code: may use cluster DNS, runs on the ordinary runtime."""
+        return self.guard is None
 
-TRUSTED: Final = PodShape(trusted=True, own_image=True)
+
+TRUSTED: Final = PodShape(guard=None, own_image=True)
 
 
 def surge_free_of_gaps() -> Manifest:
@@ -101,7 +108,7 @@ def deployment(  # noqa: PLR0913 - one record of what differs between components
                         names.CONFIG_HASH_ANNOTATION: config_hash(config, pod.secrets.items()),
                     },
                 },
-                "spec": _pod_spec(name, containers, pod),
+                "spec": {**_pod_spec(name, containers, pod), **_placed(effective.isolation, pod)},
             },
         },
     }
@@ -184,6 +191,40 @@ def _pod_spec(account: str, containers: Sequence[Manifest], pod: PodShape) -> Ma
         **(_cluster_dns() if pod.trusted else _no_dns(pod.hosts)),
     }
     return spec
+
+
+def _placed(isolation: Isolation, pod: PodShape) -> Manifest:
+    """Where the pod runs, and for tenant code what stands between it and the node.
+
+    Our own code stays on the ordinary runtime: it is what tells the runtimes' tenants apart.
+    """
+    spec: Manifest = {}
+    if isolation.node_selector:
+        spec["nodeSelector"] = dict(sorted(isolation.node_selector.items()))
+    if isolation.tolerations:
+        spec["tolerations"] = [_toleration(each) for each in isolation.tolerations]
+    if pod.guard is None:
+        return spec
+    spec["initContainers"] = [pod.guard]
+    if isolation.level is IsolationLevel.USER_NAMESPACE:
+        spec["hostUsers"] = False
+    if isolation.level is IsolationLevel.SANDBOXED:
+        spec["runtimeClassName"] = isolation.runtime_class
+    return spec
+
+
+def _toleration(toleration: Toleration) -> Manifest:
+    """Only what is said: the API server drops empty values, and adds none to a template."""
+    said = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    written: Manifest = {name: str(value) for name, value in said.items() if value}
+    if toleration.toleration_seconds is not None:
+        written["tolerationSeconds"] = toleration.toleration_seconds
+    return written
 
 
 def _pod_security(*, own_image: bool) -> Manifest:

@@ -1,8 +1,8 @@
 """ResourceQuota and LimitRange: what one tenant can use at most.
 
 `spec.quota` counts every pod, the gateway's and egress's included. The quota in force adds room for one more
-pod of each of these two: they roll without a gap, and a tenant that fills its quota must not be able to keep
-a gateway from taking a new session epoch. A field that neither workspace nor class sets is no bound.
+pod of each of these two, because they roll without a gap. A field that neither workspace nor class sets is no
+bound.
 """
 
 from __future__ import annotations
@@ -20,15 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = ["limit_range", "resource_quota"]
 
-# Ports on nodes and balancers would be ways in that no NetworkPolicy of ours describes; the counts keep one
-# tenant from filling etcd. 32 tools need 34 Services and up to 33 Secrets.
+# One tenant must not fill etcd. Ours, at most: gateway, egress, runtime and 32 tools, 35 of each kind. An
+# admin may make more of what its role allows; the rest has no room beyond ours.
 _FIXED: Final = {
-    "configmaps": "64",
-    "persistentvolumeclaims": "8",
-    "secrets": "96",
-    "services": "64",
-    "services.loadbalancers": "0",
-    "services.nodeports": "0",
+    "configmaps": "64",  # the tenant's, and the one with the cluster's certificate authority
+    "count/cronjobs.batch": "8",  # the tenant's
+    "count/daemonsets.apps": "0",  # no role may make one: it would run on every node
+    "count/deployments.apps": "64",  # 35 ours
+    "count/jobs.batch": "64",  # the tenant's; a CronJob keeps 4 finished ones beside the running one
+    "count/leases.coordination.k8s.io": "8",  # none ours, no role may make one: for the platform
+    "count/networkpolicies.networking.k8s.io": "64",  # 37 ours: default-deny, guard and one for each of 35
+    "count/replicasets.apps": "512",  # 35 ours with 4 each while they roll; a tenant's Deployment keeps 11
+    "count/rolebindings.rbac.authorization.k8s.io": "32",  # 4 ours
+    "count/roles.rbac.authorization.k8s.io": "32",  # the tenant's
+    "count/serviceaccounts": "40",  # 35 ours and `default`; no tenant makes one
+    "count/statefulsets.apps": "16",  # the tenant's
+    "persistentvolumeclaims": "8",  # 1 ours
+    "replicationcontrollers": "0",  # no role may make one
+    "resourcequotas": "1",  # this one: what it allows, no second one refuses
+    "secrets": "96",  # 33 ours: the sessions' public keys and 32 copies; no tenant makes one
+    "services": "64",  # 35 ours
+    "services.loadbalancers": "0",  # a way in that no NetworkPolicy of ours describes
+    "services.nodeports": "0",  # likewise
 }
 
 

@@ -13,7 +13,7 @@ from bulkhead.render.meta import namespace_of, stamped
 from bulkhead.render.namespace import namespace
 from bulkhead.render.network import network_policies
 from bulkhead.render.quota import limit_range, resource_quota
-from bulkhead.render.rbac import operator_binding, tenant_roles
+from bulkhead.render.rbac import operator_binding, tenant_bindings
 from bulkhead.render.rendered import ObjectKey, Rendered, key_of, wave_of
 from bulkhead.render.runtime import runtime_claim, runtime_deployment, runtime_doors, runtime_service
 from bulkhead.render.secrets import copied_secret, copied_secrets, missing_values, session_keys
@@ -30,12 +30,12 @@ __all__ = ["render"]
 def render(effective: Effective, context: RenderContext) -> Rendered:
     """Every object of the workspace in apply order; what lacks a fact is withheld, and the fact is named."""
     manifests: list[Manifest] = [
-        namespace(effective),
+        namespace(effective, context),
         operator_binding(effective, context),
         resource_quota(effective),
         limit_range(effective),
         *service_accounts(effective),
-        *tenant_roles(effective),
+        *tenant_bindings(effective),
         *network_policies(effective, context),
         *copied_secrets(effective, context),
         *_services(effective),

@@ -35,12 +35,11 @@ class Wave(IntEnum):
     NAMESPACE = 0
     RIGHTS = 1  # the operator's own rights inside the namespace
     QUOTA = 2
-    ACCESS = 3  # service accounts, tenant roles
-    BINDINGS = 4  # after their Roles: a binding to a Role that is not there yet is refused
-    NETWORK = 5
-    SUPPORT = 6  # secrets, volumes, Services: what pods need and cannot act by itself
-    DOORS = 7  # gateway and egress: our own code
-    AGENTS = 8  # runtime and tools: tenant code, last
+    ACCESS = 3  # service accounts, bindings of tenant roles
+    NETWORK = 4
+    SUPPORT = 5  # secrets, volumes, Services: what pods need and cannot act by itself
+    DOORS = 6  # gateway and egress: our own code
+    AGENTS = 7  # runtime and tools: tenant code, last
 
 
 _WAVE_BY_KIND = {
@@ -48,8 +47,8 @@ _WAVE_BY_KIND = {
     "ResourceQuota": Wave.QUOTA,
     "LimitRange": Wave.QUOTA,
     "ServiceAccount": Wave.ACCESS,
-    "Role": Wave.ACCESS,
-    "RoleBinding": Wave.BINDINGS,
+    "Role": Wave.ACCESS,  # none of ours any more: those of an older release are removed
+    "RoleBinding": Wave.ACCESS,
     "NetworkPolicy": Wave.NETWORK,
     "Secret": Wave.SUPPORT,
     "PersistentVolumeClaim": Wave.SUPPORT,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from bulkhead import names, quantity
 from bulkhead.render.agents import agent_container, proxy_env, role_arguments, secret_mounts, secret_volumes
 from bulkhead.render.egress import route_of
+from bulkhead.render.guard import guard
 from bulkhead.render.meta import canonical_json, metadata
 from bulkhead.render.pods import PodShape, deployment, one_at_a_time
 from bulkhead.render.services import service
@@ -23,7 +24,7 @@ _CONFIG: Final = {"listen": names.RUNTIME_PORT, "health_listen": names.HEALTH_PO
 
 
 def runtime_doors(effective: Effective) -> tuple[str, ...]:
-    """The Services whose addresses the runtime must know."""
+    """The Services that the runtime calls by name."""
     way_out = route_of(effective, names.RUNTIME)
     return (names.GATEWAY,) if way_out is None else (names.GATEWAY, names.EGRESS)
 
@@ -53,7 +54,7 @@ def runtime_deployment(effective: Effective, context: RenderContext, runtime: Ru
         containers=[container],
         config=canonical_json(_CONFIG),
         pod=PodShape(
-            trusted=False,
+            guard=guard(context, container),
             own_image=role_arguments(runtime, context) is not None,
             hosts={name: context.service_ips[name] for name in runtime_doors(effective)},
             volumes=(*_data_volumes(runtime), *secret_volumes(runtime)),

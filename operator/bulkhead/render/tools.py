@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bulkhead import names
 from bulkhead.render.agents import agent_container, proxy_env, role_arguments, secret_mounts, secret_volumes
 from bulkhead.render.egress import route_of
+from bulkhead.render.guard import guard
 from bulkhead.render.meta import canonical_json
 from bulkhead.render.pods import PodShape, deployment, one_at_a_time
 from bulkhead.render.services import service
@@ -21,7 +22,7 @@ __all__ = ["tool_deployment", "tool_doors", "tool_service"]
 
 
 def tool_doors(effective: Effective, tool: Tool) -> tuple[str, ...]:
-    """The Services whose addresses the tool must know: it is called, it calls no one but egress."""
+    """The Services that the tool calls by name: it is called, it calls no one but egress."""
     return () if route_of(effective, names.tool(tool.name)) is None else (names.EGRESS,)
 
 
@@ -49,7 +50,7 @@ def tool_deployment(effective: Effective, context: RenderContext, tool: Tool) ->
         containers=[container],
         config=canonical_json(config),
         pod=PodShape(
-            trusted=False,
+            guard=guard(context, container),
             own_image=role_arguments(tool, context) is not None,
             hosts={door: context.service_ips[door] for door in tool_doors(effective, tool)},
             volumes=secret_volumes(tool),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PAIRS = {key_of(sent): (sent, answered) for sent, answered in recorded()}
 DEPLOYMENT = ObjectKey("Deployment", "tool-search")
+SPACE = next(key for key in PAIRS if key.kind == "Namespace")
 
 
 def _pair(kind: str, name: str) -> tuple[Manifest, Manifest]:
@@ -68,13 +69,24 @@ def _pod(live: Manifest) -> Manifest:
 FOREIGN: list[tuple[str, ObjectKey, Callable[[Manifest], object]]] = [
     ("hostNetwork", DEPLOYMENT, lambda live: _pod(live).update(hostNetwork=True)),
     ("container", DEPLOYMENT, lambda live: _pod(live)["containers"].append({"name": "spy", "image": "x"})),
-    ("init container", DEPLOYMENT, lambda live: _pod(live).update(initContainers=[{"name": "spy"}])),
     ("volume", DEPLOYMENT,
      lambda live: _pod(live)["volumes"].append({"name": "h", "hostPath": {"path": "/"}})),
     ("mount", DEPLOYMENT,
      lambda live: _pod(live)["containers"][0]["volumeMounts"].append({"name": "h", "mountPath": "/h"})),
     ("env", DEPLOYMENT, lambda live: _pod(live)["containers"][0]["env"].append({"name": "X", "value": "1"})),
-    ("toleration", DEPLOYMENT, lambda live: _pod(live).update(tolerations=[{"operator": "Exists"}])),
+    ("before the guard", DEPLOYMENT, lambda live: _pod(live)["initContainers"].insert(0, {"name": "spy"})),
+    ("after the guard", DEPLOYMENT, lambda live: _pod(live)["initContainers"].append({"name": "spy"})),
+    ("guard made a sidecar", DEPLOYMENT,
+     lambda live: _pod(live)["initContainers"][0].update(restartPolicy="Always")),
+    ("guard's command", DEPLOYMENT, lambda live: _pod(live)["initContainers"][0].update(command=["true"])),
+    ("toleration", DEPLOYMENT, lambda live: _pod(live)["tolerations"].append({"operator": "Exists"})),
+    ("toleration's time", DEPLOYMENT, lambda live: _pod(live)["tolerations"][0].update(tolerationSeconds=1)),
+    ("node label", DEPLOYMENT, lambda live: _pod(live)["nodeSelector"].update(zone="a")),
+    ("host users", DEPLOYMENT, lambda live: _pod(live).update(hostUsers=True)),
+    ("a door's runtime class", ObjectKey("Deployment", "gateway"),
+     lambda live: _pod(live).update(runtimeClassName="other")),
+    ("guard's arrow", ObjectKey("NetworkPolicy", "guard"),
+     lambda live: live["spec"].update(ingress=[{}])),
     ("pod label", DEPLOYMENT, lambda live: live["spec"]["template"]["metadata"]["labels"].update(x="y")),
     ("postStart", DEPLOYMENT, lambda live: _pod(live)["containers"][0].update(lifecycle={"postStart": {}})),
     ("scheduler", DEPLOYMENT, lambda live: _pod(live).update(schedulerName="mine")),
@@ -85,7 +97,6 @@ FOREIGN: list[tuple[str, ObjectKey, Callable[[Manifest], object]]] = [
     ("quota key", ObjectKey("ResourceQuota", "workspace"), lambda live: live["spec"]["hard"].update(x="1")),
     ("quota scope", ObjectKey("ResourceQuota", "workspace"),
      lambda live: live["spec"].update(scopes=["BestEffort"])),
-    ("rule", ObjectKey("Role", "tenant-view"), lambda live: live["rules"].append({"verbs": ["*"]})),
     ("subject", ObjectKey("RoleBinding", "tenant-view"),
      lambda live: live["subjects"].append({"kind": "User"})),
     ("secret key", ObjectKey("Secret", "session-keys"), lambda live: live["data"].update(x="eA==")),
@@ -107,6 +118,15 @@ def test_what_somebody_added_is_foreign(key: ObjectKey, edit: Callable[[Manifest
 OURS: list[tuple[str, ObjectKey, Callable[[Manifest], object]]] = [
     ("image", DEPLOYMENT, lambda live: _pod(live)["containers"][0].update(image="evil:1")),
     ("replicas", DEPLOYMENT, lambda live: live["spec"].update(replicas=9)),
+    ("guard gone", DEPLOYMENT, lambda live: _pod(live).pop("initContainers")),
+    ("guard's image", DEPLOYMENT, lambda live: _pod(live)["initContainers"][0].update(image="evil:1")),
+    ("runtime class gone", DEPLOYMENT, lambda live: _pod(live).pop("runtimeClassName")),
+    ("another toleration", DEPLOYMENT,
+     lambda live: _pod(live)["tolerations"].__setitem__(1, {"key": "spot", "operator": "Equal"})),
+    ("isolation level", SPACE, lambda live: live["metadata"]["labels"].update(
+        {names.ISOLATION_LABEL: "Baseline"})),
+    ("allowed images", SPACE, lambda live: live["metadata"]["annotations"].update(
+        {names.ALLOWED_IMAGES_ANNOTATION: "evil:1"})),
     ("container gone", DEPLOYMENT, lambda live: _pod(live).update(containers=[])),
     ("policy type gone", ObjectKey("NetworkPolicy", "runtime"),
      lambda live: live["spec"].update(policyTypes=["Ingress"])),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bulkhead.render import Manifest
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-PORTS = (53, 80, 443, 3128, 3129, 3130, 5432, 8000, 8080, 8081, 8443, 9000, 9443, 10250)
+PORTS = (53, 80, 443, 3128, 3129, 3130, 5432, 8000, 8080, 8081, 8082, 8090, 8443, 9000, 9443, 10250)
 INTERNET, LISTED = "8.8.8.8", "203.0.113.9"
 NOWHERE = (
     "10.1.2.3", "100.64.0.9", "127.0.0.1", "169.254.169.254", "172.16.9.9", "192.168.1.1", "168.63.129.16",
@@ -46,12 +46,19 @@ def _pod(spec: Effective, deployment: str) -> Endpoint:
     )
 
 
+def _own(spec: Effective, labels: dict[str, str]) -> Endpoint:
+    """A pod that the tenant made, with no label of ours."""
+    space = names.namespace(spec.name, spec.uid)
+    return Endpoint(name="own", namespace=space, namespace_labels={NAMESPACE_NAME: space}, labels=labels)
+
+
 def _elsewhere(name: str, namespace: str, labels: dict[str, str], **namespace_labels: str) -> Endpoint:
     space = {NAMESPACE_NAME: namespace, **namespace_labels}
     return Endpoint(name=name, namespace=namespace, namespace_labels=space, labels=labels)
 
 
 OPERATOR = _elsewhere("operator", "bulkhead-system", names.OPERATOR_POD_LABELS)
+CANARY = _elsewhere("canary", "bulkhead-system", names.CANARY_POD_LABELS)
 NEIGHBOUR_OF_OPERATOR = _elsewhere("issuer", "bulkhead-system", {"app.kubernetes.io/name": "bulkhead"})
 DNS = _elsewhere("dns", "kube-system", {"k8s-app": "kube-dns"})
 OTHER_SYSTEM_POD = _elsewhere("metrics", "kube-system", {"k8s-app": "metrics-server"})
@@ -69,7 +76,9 @@ def test_exactly_the_arrows_of_the_design_are_open() -> None:
     neighbour = replace(spec, name="rival", uid="11111111-2222-3333-4444-555555555555")
     mine = [_pod(spec, name) for name in ("gateway", "egress", "runtime", "tool-shell", "tool-search")]
     theirs = [replace(_pod(neighbour, each.name), name=f"rival/{each.name}") for each in mine]
-    others = [OPERATOR, NEIGHBOUR_OF_OPERATOR, DNS, OTHER_SYSTEM_POD, BACKEND, STRANGER, *theirs]
+    theirs.append(replace(_own(neighbour, {"app": "worker"}), name="rival/own"))
+    mine.append(_own(spec, {"app": "worker"}))
+    others = [OPERATOR, CANARY, NEIGHBOUR_OF_OPERATOR, DNS, OTHER_SYSTEM_POD, BACKEND, STRANGER, *theirs]
     outside = [_outside(address) for address in (INTERNET, LISTED, "2001:4860::1", *NOWHERE)]
     # Neighbours' own policies are left out: what we render must suffice whatever the other side allows.
     policies = _policies(spec)
@@ -88,7 +97,9 @@ def test_exactly_the_arrows_of_the_design_are_open() -> None:
     public = {
         ("egress", host, port, "TCP") for host in (INTERNET, LISTED, "2001:4860::1") for port in (443, 8443)
     }
-    assert seen == dns | public | {
+    guards = {(pod, "gateway", 8082, "TCP") for pod in ("runtime", "tool-shell", "tool-search", "own")}
+    assert seen == dns | public | guards | {
+        ("gateway", "canary", 8090, "TCP"),
         ("backend", "gateway", 8080, "TCP"),
         ("runtime", "gateway", 8080, "TCP"),
         ("operator", "gateway", 9443, "TCP"),
@@ -161,6 +172,50 @@ def test_no_rule_is_ever_without_peers_or_ports() -> None:
             for rule in policy["spec"].get("egress", []):
                 assert rule["to"], policy["metadata"]["name"]
                 assert rule["ports"], policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"app": "worker"},
+        {names.COMPONENT_LABEL: names.CANARY},
+        {names.COMPONENT_LABEL: names.TOOL, names.TOOL_LABEL: "shell"},
+    ],
+    ids=["bare", "own", "forged canary", "forged tool"],
+)
+def test_a_pod_that_a_tenant_makes_reaches_the_guards_port_and_no_canary(labels: dict[str, str]) -> None:
+    """Its guard would wait for ever without the one, and prove nothing with the other."""
+    spec = effective(tools=(tool("shell"),))
+    policies, own = _policies(spec), _own(spec, labels)
+
+    opened = [port for port in PORTS if allowed(policies, own, _pod(spec, "gateway"), port)]
+
+    assert opened == [names.GATEWAY_GUARD_PORT]
+    assert not any(allowed(policies, own, CANARY, port) for port in PORTS)
+
+
+def test_a_pod_with_a_doors_label_gets_no_guards_arrow() -> None:
+    """Gateway and egress never ask themselves: an arrow that nobody needs is not drawn."""
+    spec = full()
+    policies = _policies(spec)
+
+    assert not allowed(policies, _pod(spec, "egress"), _pod(spec, "gateway"), names.GATEWAY_GUARD_PORT)
+
+
+def test_another_tenants_guard_is_not_answered() -> None:
+    """ISO-NET-002: the port tells who lives in the operator's namespace; a neighbour has its own gateway."""
+    spec = full()
+    rival = replace(spec, name="rival", uid="11111111-2222-3333-4444-555555555555")
+    policies = _policies(spec) + _policies(rival)
+
+    reached = [
+        one
+        for one in ("gateway", "egress", "runtime", "tool-shell", "tool-search")
+        if allowed(policies, _pod(rival, one), _pod(spec, "gateway"), names.GATEWAY_GUARD_PORT)
+    ]
+
+    assert reached == []
 
 
 def test_default_deny_has_no_empty_lists() -> None:
