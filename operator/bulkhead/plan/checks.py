@@ -11,17 +11,28 @@ from bulkhead.api.conditions import ConditionType, Reason
 from bulkhead.plan.compare import Difference, compare, is_edited, settled
 from bulkhead.plan.findings import Problem, listed
 from bulkhead.plan.ownership import is_going, namespace_is_ours
+from bulkhead.plan.placement import placement_problem
+from bulkhead.plan.tenant_policy import is_narrow
 from bulkhead.plan.workloads import why_unavailable
 from bulkhead.render.rendered import ObjectKey, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from bulkhead.api.effective import Effective
     from bulkhead.plan.observed import Manifest, Observed
     from bulkhead.render.rendered import Rendered
 
-__all__ = ["CHECKS", "Check", "Evidence", "everything_in_place", "first_problem", "namespace_conflict"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Evidence",
+    "everything_in_place",
+    "first_problem",
+    "lost_sources",
+    "namespace_conflict",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class Evidence:
     effective: Effective
     desired: Rendered
     observed: Observed
+    now: datetime
 
     def wanted(self, *kinds: str) -> tuple[Manifest, ...]:
         """The manifests of these kinds."""
@@ -97,10 +109,12 @@ def _policies_in_place(evidence: Evidence) -> Problem | None:
 
 
 def _no_foreign_policy(evidence: Evidence) -> Problem | None:
-    """Policies add up, so any policy beside ours can only open a way."""
+    """Policies add up, so a policy beside ours can only open a way; a tenant's may, between its own pods."""
     ours = {key_of(manifest) for manifest in evidence.wanted("NetworkPolicy")}
     foreign = [
-        str(key) for key in evidence.observed.objects if key.kind == "NetworkPolicy" and key not in ours
+        str(key)
+        for key, live in evidence.observed.objects.items()
+        if key.kind == "NetworkPolicy" and key not in ours and not is_narrow(live)
     ]
     if not foreign:
         return None
@@ -129,13 +143,21 @@ def _same_amounts(wanted: Mapping[str, str], counted: Mapping[str, str]) -> bool
 
 
 def _sources_readable(evidence: Evidence) -> Problem | None:
-    missing = list(evidence.observed.missing_secret_sources)
+    missing = lost_sources(evidence) or list(evidence.observed.missing_secret_sources)
     if not missing:
         return None
+    kept = "" if lost_sources(evidence) else "; the value copied last is kept"
+    advice = "create it or let the operator read it"
     return Problem(
         Reason.SECRET_SOURCE_MISSING,
-        f"Secret {listed(missing)}: does not exist or may not be read; create it or let the operator read it",
+        f"Secret {listed(missing)}: does not exist or may not be read{kept}; {advice}",
     )
+
+
+def lost_sources(evidence: Evidence) -> list[str]:
+    """Missing sources of which no value is there at all: a pod that mounts one cannot be made."""
+    needed = evidence.desired.waiting_for
+    return [source for source in evidence.observed.missing_secret_sources if f"Secret {source}" in needed]
 
 
 def _secrets_in_place(evidence: Evidence) -> Problem | None:
@@ -163,7 +185,7 @@ def _egress_serves(evidence: Evidence) -> Problem | None:
 
 
 def _runtime_serves(evidence: Evidence) -> Problem | None:
-    return None if evidence.effective.runtime is None else _serves(evidence, names.RUNTIME)
+    return None if evidence.effective.runtime is None else _agent_serves(evidence, names.RUNTIME)
 
 
 def _tools_serve(evidence: Evidence) -> Problem | None:
@@ -171,12 +193,25 @@ def _tools_serve(evidence: Evidence) -> Problem | None:
     problems = {
         tool.name: problem
         for tool in evidence.effective.tools
-        if (problem := _serves(evidence, names.tool(tool.name))) is not None
+        if (problem := _agent_serves(evidence, names.tool(tool.name))) is not None
     }
     if not problems:
         return None
     telling = min(problems.values(), key=lambda problem: problem.reason is Reason.PROVISIONING)
-    return Problem(telling.reason, "; ".join(problem.message for problem in problems.values()))
+    messages = dict.fromkeys(problem.message for problem in problems.values())
+    return Problem(telling.reason, "; ".join(messages))
+
+
+def _agent_serves(evidence: Evidence, name: str) -> Problem | None:
+    """What keeps a pod from being made explains why it does not serve; cordoning its node takes nothing away.
+
+    A RuntimeClass that is gone is said in any case: the next pod would not start.
+    """
+    unplaced = placement_problem(evidence.effective, evidence.observed.cluster)
+    if unplaced is not None and unplaced.reason is Reason.RUNTIME_CLASS_MISSING:
+        return unplaced
+    problem = _serves(evidence, name)
+    return problem and (unplaced or problem)
 
 
 def _serves(evidence: Evidence, name: str) -> Problem | None:
@@ -190,7 +225,7 @@ def _serves(evidence: Evidence, name: str) -> Problem | None:
     if live is None or is_going(live):
         return Problem(Reason.PROVISIONING, f"{key}: not in place yet")
     wanted = (manifest for manifest in evidence.desired.manifests if key_of(manifest) == key)
-    return _in_place(evidence, wanted) or why_unavailable(live, evidence.observed.pods)
+    return _in_place(evidence, wanted) or why_unavailable(live, evidence.observed.pods, evidence.now)
 
 
 # In the order in which they come true, which is also the order in which they explain why Ready is not.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from bulkhead.api.status import WorkspaceStatus
+    from bulkhead.api.status import ClassStatus, WorkspaceStatus
 
 __all__ = ["Finding", "Problem", "condition_of", "listed", "merged"]
 
@@ -34,13 +34,13 @@ class Finding(NamedTuple):
     message: str = ""
 
 
-def condition_of(status: WorkspaceStatus, kind: ConditionType) -> Condition | None:
+def condition_of(status: WorkspaceStatus | ClassStatus, kind: ConditionType) -> Condition | None:
     """The condition of that type, if it was ever written."""
     return next((condition for condition in status.conditions if condition.type is kind), None)
 
 
 def merged(
-    previous: WorkspaceStatus,
+    previous: WorkspaceStatus | ClassStatus,
     findings: Mapping[ConditionType, Finding],
     *,
     generation: int,

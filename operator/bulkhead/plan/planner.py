@@ -9,6 +9,8 @@ from bulkhead.plan.actions import Apply, Delete, Plan, Replace
 from bulkhead.plan.compare import Difference, compare, is_edited, needs_recreation, replacement, settled
 from bulkhead.plan.expiry import next_change
 from bulkhead.plan.ownership import carries_our_label, is_going, namespace_is_ours
+from bulkhead.plan.placement import placement_problem
+from bulkhead.plan.tenant_policy import is_narrow
 from bulkhead.render.rendered import ObjectKey, Wave, key_of, wave_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = ["delete", "plan"]
 _GOING_SECONDS: Final = 2.0
 _ADDRESS_SECONDS: Final = 1.0
 _SOURCE_SECONDS: Final = 10.0  # Secrets outside the workspace are not watched
+_PLACEMENT_SECONDS: Final = 15.0  # neither are nodes and RuntimeClasses
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class _Draft:
     waves: dict[Wave, list[Action]] = field(default_factory=dict)
     going: list[str] = field(default_factory=list)
     held_after: Wave = Wave.AGENTS
+    unplaced: str = ""  # why no new agents are made
 
     def add(self, wave: Wave, action: Action) -> None:
         self.waves.setdefault(wave, []).append(action)
@@ -48,6 +52,7 @@ def plan(desired: Rendered, observed: Observed, effective: Effective, now: datet
 
     A namespace that is not ours, or that is going away, is not written to. What must be deleted before it can
     be made again holds back the waves after it: no pod appears while one of its policies is on its way out.
+    While the cluster cannot run untrusted pods as their level asks, none is made; those that are there stay.
     """
     if observed.namespace is not None:
         if not namespace_is_ours(observed, effective.uid):
@@ -59,17 +64,23 @@ def plan(desired: Rendered, observed: Observed, effective: Effective, now: datet
             )
     draft = _Draft()
     for key, live in sorted(observed.objects.items()):
-        if key.kind == "NetworkPolicy" and not carries_our_label(live, effective.uid):
+        if key.kind == "NetworkPolicy" and not carries_our_label(live, effective.uid) and not is_narrow(live):
             _remove_foreign_policy(draft, desired, key, live)
+    unplaced = placement_problem(effective, observed.cluster)
     for manifest in desired.manifests:
-        if wave_of(key_of(manifest)) > draft.held_after:
+        key = key_of(manifest)
+        if wave_of(key) > draft.held_after:
             break
+        if unplaced is not None and wave_of(key) is Wave.AGENTS:
+            draft.unplaced = unplaced.message
+            if key not in observed.objects:
+                continue
         _bring_up(draft, manifest, observed)
     ups = tuple(tuple(actions) for _, actions in sorted(draft.waves.items()))
     downs = () if draft.going else _removals(desired, observed, effective.uid)
     return Plan(
         waves=(*ups, *downs),
-        waiting_for=", ".join((*draft.going, *desired.waiting_for)),
+        waiting_for=", ".join(filter(None, (*draft.going, *desired.waiting_for, draft.unplaced))),
         requeue_after_seconds=min(_waits(draft, desired, observed, effective, now), default=None),
     )
 
@@ -113,7 +124,7 @@ def _bring_up(draft: _Draft, manifest: Manifest, observed: Observed) -> None:
 
 
 def _remove_foreign_policy(draft: _Draft, desired: Rendered, key: ObjectKey, live: Manifest) -> None:
-    """A policy beside ours can only open ways; one under our name is taken over by the manifest instead."""
+    """It opens ways that are not ours to open; one under our name is taken over by the manifest instead."""
     if not is_going(live) and key not in {key_of(manifest) for manifest in desired.manifests}:
         draft.add(Wave.NETWORK, delete(live, key, drift=True))
 
@@ -138,6 +149,10 @@ def _waits(
     seconds += [
         _ADDRESS_SECONDS if fact.startswith("Service ") else _SOURCE_SECONDS for fact in desired.waiting_for
     ]
+    if observed.missing_secret_sources:
+        seconds.append(_SOURCE_SECONDS)
+    if draft.unplaced:
+        seconds.append(_PLACEMENT_SECONDS)
     change = next_change(effective, last_activity=observed.last_activity, now=now)
     if change is not None:
         seconds.append(max(0.0, (change - now).total_seconds()))

@@ -1,9 +1,9 @@
 """The order down: each call looks at what is left and gives the next steps; nothing is ever made again.
 
-sessions revoked -> access off -> egress off -> workloads deleted, pods gone -> secrets wiped -> namespace
-gone. Pods end while their policies still stand (CVE-2024-7598). It takes a name and a UID, not a spec: a
-workspace whose spec never worked must go as well. Nothing foreign is forced: what blocks is named, with its
-finalizers.
+sessions revoked, access off -> egress off -> workloads deleted, pods gone -> secrets wiped -> namespace gone.
+Nobody may make a pod any more before the first one is ended. Pods end while their policies still stand
+(CVE-2024-7598). It takes a name and a UID, not a spec: a workspace whose spec never worked must go as well.
+Nothing foreign is forced: what blocks is named, with its finalizers.
 """
 
 from __future__ import annotations
@@ -27,11 +27,6 @@ __all__ = ["teardown"]
 _AGAIN: Final = 0.0  # something was written and nobody will tell us: look at once
 _POLL_SECONDS: Final = 2.0
 _SHOWN: Final = 5  # blockers named in one message
-_ACCESS: Final = tuple(
-    ObjectKey(kind, names.tenant_role(role))
-    for role in ("admin", "operate", "view")
-    for kind in ("RoleBinding", "Role")
-)
 _EGRESS: Final = tuple(ObjectKey(kind, names.EGRESS) for kind in ("Deployment", "NetworkPolicy", "Service"))
 # Built-in controllers that make a pod again when it is deleted; deleting them is the way to delete it.
 _CONTROLLERS: Final = frozenset({"DaemonSet", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"})
@@ -42,17 +37,19 @@ def teardown(name: str, uid: str, observed: Observed, *, operator_namespace: str
 
     A namespace of that name that is not ours by UID is left alone, whatever is in it.
     """
-    key_gone = _without_empty(_signing_key(uid, observed, operator_namespace))
+    key = _signing_key(uid, observed, operator_namespace)
     live = observed.namespace
     if live is None or not namespace_is_ours(observed, uid):
-        if key_gone:
-            return Plan(waves=key_gone, requeue_after_seconds=_AGAIN)
+        if key:
+            return Plan(waves=(tuple(key),), requeue_after_seconds=_AGAIN)
         return Plan(finished=True)
     if is_going(live):
         return Plan(
-            waves=key_gone, waiting_for=_what_holds(live, observed), requeue_after_seconds=_POLL_SECONDS
+            waves=_without_empty(key),
+            waiting_for=_what_holds(live, observed),
+            requeue_after_seconds=_POLL_SECONDS,
         )
-    steps = (*key_gone, *_cut_off(observed), *_end_workloads(observed, uid))
+    steps = (*_cut_off(observed, key), *_end_workloads(observed, uid))
     if steps:
         return Plan(waves=steps, waiting_for=_pods_left(observed.pods), requeue_after_seconds=_AGAIN)
     if observed.pods:
@@ -74,13 +71,19 @@ def _signing_key(uid: str, observed: Observed, operator_namespace: str) -> list[
     return [Delete("v1", "Secret", operator_namespace, secret, observed.signing_key_uid)]
 
 
-def _cut_off(observed: Observed) -> tuple[tuple[Action, ...], ...]:
-    """Sessions, then people, then the way out."""
-    return _without_empty(
-        _deletions(observed, [ObjectKey("Secret", names.SESSION_KEYS_SECRET)]),
-        _deletions(observed, _ACCESS),
-        _deletions(observed, _EGRESS),
-    )
+def _cut_off(observed: Observed, signing_key: list[Action]) -> tuple[tuple[Action, ...], ...]:
+    """Sessions and people, then the way out."""
+    sessions = _deletions(observed, [ObjectKey("Secret", names.SESSION_KEYS_SECRET)])
+    return _without_empty([*signing_key, *sessions, *_people(observed)], _deletions(observed, _EGRESS))
+
+
+def _people(observed: Observed) -> list[Action]:
+    """Every binding but the operator's own: an admin's own ones give rights just as ours do."""
+    return [
+        delete(found, key)
+        for key, found in _ours(observed, "RoleBinding")
+        if key.name != names.OPERATOR_BINDING
+    ]
 
 
 def _end_workloads(observed: Observed, uid: str) -> tuple[tuple[Action, ...], ...]:

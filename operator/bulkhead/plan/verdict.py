@@ -19,12 +19,20 @@ from bulkhead.api.events import EventReason
 from bulkhead.api.status import GatewayStatus, NamespaceRef, WorkspaceStatus
 from bulkhead.errors import KubeError, NamespaceTerminating, QuotaExceeded
 from bulkhead.plan.activity import has_resumed, last_activity
-from bulkhead.plan.checks import CHECKS, Evidence, everything_in_place, first_problem, namespace_conflict
+from bulkhead.plan.checks import (
+    CHECKS,
+    Evidence,
+    everything_in_place,
+    first_problem,
+    lost_sources,
+    namespace_conflict,
+)
 from bulkhead.plan.events import EventRecord, repairs
 from bulkhead.plan.expiry import deadlines, earliest, warn_at
 from bulkhead.plan.findings import Finding, Problem, condition_of, merged
 from bulkhead.plan.ownership import namespace_is_ours
-from bulkhead.plan.workloads import available_pods
+from bulkhead.plan.placement import QUOTA_BEYOND, quota_beyond_nodes
+from bulkhead.plan.workloads import available_pods, guard_patience_seconds
 from bulkhead.render.rendered import ObjectKey
 
 if TYPE_CHECKING:
@@ -85,7 +93,7 @@ def judge(
     now: datetime,
 ) -> Verdict:
     """The status after a round: `done` is what was executed, `failure` what the API server refused."""
-    evidence = Evidence(effective, desired, observed)
+    evidence = Evidence(effective, desired, observed, now)
     conflict = namespace_conflict(evidence)
     activity = last_activity(effective, previous, heard=observed.last_activity, now=now)
     findings = _aspects(evidence) if conflict is None else _conflict_only(conflict)
@@ -106,7 +114,9 @@ def judge(
     return Verdict(
         status=status,
         events=(*repairs(done), *_transitions(previous, status)),
-        requeue_after_seconds=_CONFLICT_SECONDS if conflict else wait_seconds,
+        requeue_after_seconds=_CONFLICT_SECONDS
+        if conflict
+        else _earlier(wait_seconds, guard_patience_seconds(observed.pods, now)),
     )
 
 
@@ -131,10 +141,19 @@ def _aspects(evidence: Evidence) -> dict[ConditionType, Finding]:
         if problem is not None:
             findings[kind] = Finding(_FALSE, problem.reason, problem.message)
         elif _is_requested(kind, evidence.effective):
-            findings[kind] = Finding(_TRUE, Reason.READY)
+            findings[kind] = Finding(_TRUE, Reason.READY, _remarks(kind, evidence))
         else:
             findings[kind] = Finding(_TRUE, Reason.NOT_REQUESTED, "the spec asks for none")
     return findings
+
+
+def _remarks(kind: ConditionType, evidence: Evidence) -> str:
+    """What was done otherwise than asked, or will not work out, though nothing is wrong."""
+    if kind is ConditionType.NETWORK_ISOLATED:
+        return "; ".join(evidence.effective.remarks)
+    if kind is ConditionType.QUOTA_APPLIED:
+        return quota_beyond_nodes(evidence.effective, evidence.observed.cluster)
+    return ""
 
 
 def _conflict_only(conflict: Problem) -> dict[ConditionType, Finding]:
@@ -155,7 +174,9 @@ def _worst(
     if evidence.effective.lifecycle.suspended and failure is None:
         return Problem(Reason.SUSPENDED, findings[ConditionType.GATEWAY_READY].message)
     problems = [
-        Problem(f.reason, f"{kind}: {f.message}") for kind, f in findings.items() if f.status is _FALSE
+        Problem(f.reason, f"{kind}: {f.message}")
+        for kind, f in findings.items()
+        if f.status is _FALSE and not _is_only_stale(kind, f, evidence)
     ]
     if failure is not None:
         problems.insert(0, _said(failure))
@@ -163,6 +184,16 @@ def _worst(
     if in_place is not None:
         problems.append(in_place)
     return min(problems, key=lambda problem: problem.reason is Reason.PROVISIONING, default=None)
+
+
+def _is_only_stale(kind: ConditionType, finding: Finding, evidence: Evidence) -> bool:
+    """A source that vanished takes nothing from a workspace that has its value."""
+    missing = (ConditionType.SECRETS_SYNCED, Reason.SECRET_SOURCE_MISSING)
+    return (kind, finding.reason) == missing and not lost_sources(evidence)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((seconds for seconds in (one, other) if seconds is not None), default=None)
 
 
 def _said(failure: KubeError) -> Problem:
@@ -267,9 +298,17 @@ def _transitions(previous: WorkspaceStatus, status: WorkspaceStatus) -> tuple[Ev
         before = condition_of(previous, kind)
         if before is None or before.reason is not reason:
             events.append(EventRecord(event, after.message))
+    quota = _said_of_quota(status)
+    if quota.startswith(QUOTA_BEYOND) and not _said_of_quota(previous).startswith(QUOTA_BEYOND):
+        events.append(EventRecord(EventReason.QUOTA_EXCEEDS_NODES, quota))
     if status.phase == "Ready" and previous.phase in {"", "Provisioning", "Stalled"}:
         events.append(EventRecord(EventReason.PROVISIONED, "everything that the spec asks for serves"))
     return tuple(events)
+
+
+def _said_of_quota(status: WorkspaceStatus) -> str:
+    condition = condition_of(status, ConditionType.QUOTA_APPLIED)
+    return "" if condition is None else condition.message
 
 
 _NEWS: Final = (

@@ -6,6 +6,7 @@ Never quotes what a container wrote (`terminated.message`): tenant output may ho
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from bulkhead.plan.observed import Manifest
 
-__all__ = ["available_pods", "pods_of", "why_unavailable"]
+__all__ = ["available_pods", "guard_patience_seconds", "pods_of", "why_unavailable"]
 
 _PULL: Final = frozenset(
     {
@@ -32,6 +33,7 @@ _PULL: Final = frozenset(
 )
 # Every try has another name; with it the message would never come to rest.
 _POD_NAME: Final = re.compile(r'^pods "[^"]*" is forbidden: ')
+_GUARD_PATIENCE: Final = timedelta(seconds=5)  # a policy engine needs well under a second, a busy one more
 _CONFIG: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
@@ -49,18 +51,25 @@ def pods_of(deployment: Manifest, pods: Sequence[Manifest]) -> tuple[Manifest, .
     )
 
 
-def why_unavailable(deployment: Manifest, pods: Sequence[Manifest]) -> Problem | None:
+def why_unavailable(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Problem | None:
     """None once the newest spec is rolled out and all its pods are available; else the most telling cause."""
     if _is_rolled_out(deployment):
         return None
     causes = [_creation_refused(deployment)]
     causes += [check(pod) for check in _POD_CHECKS for pod in pods_of(deployment, pods)]
+    causes += [_guard_waits(pod, now) for pod in pods_of(deployment, pods)]
     found = next((cause for cause in causes if cause is not None), None)
     if found is not None:
         return found
     name, wanted = deployment["metadata"]["name"], deployment["spec"].get("replicas", 1)
     message = f"Deployment {name}: {available_pods(deployment)} of {wanted} pods available"
     return Problem(Reason.PROVISIONING, message)
+
+
+def guard_patience_seconds(pods: Sequence[Manifest], now: datetime) -> float | None:
+    """When the first guard that waits now will have waited too long; None: none waits, or all too long."""
+    left = (since + _GUARD_PATIENCE - now for pod in pods if (since := _guard_since(pod)) is not None)
+    return min((each.total_seconds() for each in left if each > timedelta()), default=None)
 
 
 def _is_rolled_out(deployment: Manifest) -> bool:
@@ -128,6 +137,27 @@ def _not_startable(pod: Manifest) -> Problem | None:
                 f"Pod {_name(pod)}: container {container['name']} cannot start ({waiting['reason']}): "
                 f"{waiting.get('message', '')}",
             )
+    return None
+
+
+def _guard_waits(pod: Manifest, now: datetime) -> Problem | None:
+    since = _guard_since(pod)
+    if since is None or now < since + _GUARD_PATIENCE:
+        return None
+    return Problem(
+        Reason.GUARD_WAITING,
+        f"Pod {_name(pod)}: its guard has waited since {since:%Y-%m-%dT%H:%M:%SZ} and lets nothing start; "
+        "its log says for what: the gateway, the canaries in the operator's namespace, or a network engine "
+        "that enforces NetworkPolicy",
+    )
+
+
+def _guard_since(pod: Manifest) -> datetime | None:
+    """Since when the pod's guard runs, if it does."""
+    for container in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        running = container.get("state", {}).get("running")
+        if container["name"] == names.GUARD and running:
+            return datetime.fromisoformat(running["startedAt"])
     return None
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.builders import secret
 from support.verdicts import (
     FALSE,
+    NOW,
     SPACE,
+    SPEC,
+    TRUE,
     condition,
     judged,
     ready_store,
@@ -19,6 +25,7 @@ from bulkhead.api.conditions import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from support.store import Store
 
@@ -32,6 +39,12 @@ def _broken_pod(store: Store, **status: Any) -> None:
 def _waiting(reason: str, message: str = "") -> dict[str, Any]:
     state = {"waiting": {"reason": reason, "message": message}}
     return {"containerStatuses": [{"name": "tool", "image": "evil:1", "restartCount": 3, "state": state}]}
+
+
+def _guard(since: datetime) -> dict[str, Any]:
+    running = {"running": {"startedAt": since.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+    guard = {"name": "guard", "image": "ours:1", "restartCount": 0, "state": running}
+    return {"initContainerStatuses": [guard], **_waiting("PodInitializing")}
 
 
 def _quota_refused(store: Store) -> None:
@@ -61,6 +74,15 @@ CAUSES: list[tuple[str, Callable[[Store], object], Kind, Reason, tuple[str, ...]
      Kind.TOOLS_READY, Reason.UNSCHEDULABLE, ("0/2 nodes: no cpu",)),
     ("quota", _quota_refused, Kind.TOOLS_READY, Reason.QUOTA_EXCEEDED,
      ("Deployment tool-search", "exceeded quota: workspace", "raise spec.quota")),
+    ("guard waits", lambda s: _broken_pod(s, **_guard(NOW - timedelta(seconds=6))),
+     Kind.TOOLS_READY, Reason.GUARD_WAITING,
+     ("tool-search-0 of tool search", "since 2026-11-01T08:00:54Z", "its log", "canaries")),
+    ("guard has only begun", lambda s: _broken_pod(s, **_guard(NOW - timedelta(seconds=4))),
+     Kind.TOOLS_READY, Reason.PROVISIONING, ("0 of 1 pods available",)),
+    ("guard's image", lambda s: _broken_pod(s, initContainerStatuses=[
+        {"name": "guard", "image": "ours:1", "restartCount": 0,
+         "state": {"waiting": {"reason": "ErrImagePull"}}}]),
+     Kind.TOOLS_READY, Reason.IMAGE_PULL_FAILED, ("ours:1",)),
     ("starting", _broken_pod, Kind.TOOLS_READY, Reason.PROVISIONING, ("0 of 1 pods available",)),
     ("quota edited", lambda s: s.edit("ResourceQuota", SPACE, "workspace")["spec"]["hard"].update(pods="99"),
      Kind.QUOTA_APPLIED, Reason.NOT_READY, ("ResourceQuota workspace",)),
@@ -111,6 +133,62 @@ def test_the_retries_of_a_refused_pod_do_not_flicker_in_the_message() -> None:
     _quota_refused(store)
 
     assert "abcde" not in condition(judged(store), Kind.TOOLS_READY).message
+
+
+def test_a_waiting_guard_is_looked_at_again_when_its_time_is_up() -> None:
+    """Nothing changes in the cluster while it waits: without a timer the reason would never appear."""
+    store = ready_store()
+    _broken_pod(store, **_guard(NOW - timedelta(seconds=4)))
+    young = judged(store)
+    _broken_pod(store, **_guard(NOW - timedelta(seconds=6)))
+    old = judged(store)
+
+    assert young.requeue_after_seconds == 1.0
+    assert old.requeue_after_seconds != 0.0
+
+
+def test_a_narrow_policy_of_a_tenants_leaves_the_network_isolated() -> None:
+    """Else self-service would cost the workspace its Ready."""
+    store = ready_store()
+    theirs = {"podSelector": {"matchLabels": {"app": "worker"}}}
+    spec = {**theirs, "policyTypes": ["Ingress"], "ingress": [{"from": [theirs]}]}
+    store.create({"kind": "NetworkPolicy", "spec": spec, "metadata": {"name": "own", "namespace": SPACE}})
+
+    assert said(judged(store), Kind.NETWORK_ISOLATED) == (TRUE, Reason.READY)
+
+
+def test_what_was_done_otherwise_than_asked_is_said() -> None:
+    """A range that is partly denied works in part: without a word, that looks like a fault."""
+    spec = replace(SPEC, remarks=("203.0.113.0/24 is subtracted from spec.egress[0].cidr",))
+
+    network = condition(judged(ready_store(spec), spec), Kind.NETWORK_ISOLATED)
+
+    assert (network.status, network.message) == (TRUE, spec.remarks[0])
+
+
+def test_a_vanished_source_whose_value_is_kept_is_said_and_takes_nothing_away() -> None:
+    """SEC-005: a Secret deleted by mistake must not stop a workspace that has its value; nor go unnoticed."""
+    spec = replace(SPEC, secrets=(secret("api-key"),))
+    store = ready_store(spec)
+    source = "platform-secrets/api-key:token"
+
+    kept = judged(store, spec, missing_secret_sources=(source,))
+
+    assert said(kept, Kind.SECRETS_SYNCED) == (FALSE, Reason.SECRET_SOURCE_MISSING)
+    assert f"{source}: does not exist" in condition(kept, Kind.SECRETS_SYNCED).message
+    assert "the value copied last is kept" in condition(kept, Kind.SECRETS_SYNCED).message
+    assert said(kept, Kind.READY) == (TRUE, Reason.READY)
+
+
+def test_a_copy_that_is_edited_while_its_source_is_gone_is_still_repaired_first() -> None:
+    """The kept value excuses the source, not a stranger's hand in the copy."""
+    spec = replace(SPEC, secrets=(secret("api-key"),))
+    store = ready_store(spec)
+    store.edit("Secret", SPACE, "secret-api-key")["data"]["value"] = "ZXZpbA=="
+
+    verdict = judged(store, spec, missing_secret_sources=("platform-secrets/api-key:token",))
+
+    assert said(verdict, Kind.READY) == (FALSE, Reason.NOT_READY)
 
 
 def test_a_containers_own_words_never_reach_status() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from support.builders import CREATED, UID, context, effective, full, tool
+from support.builders import CREATED, UID, context, effective, full, secret, tool
 from support.cluster import converge, gathered, namespace, one_round
 from support.store import Store
 
@@ -25,6 +25,16 @@ OPEN_POLICY = {
     "kind": "NetworkPolicy",
     "metadata": {"name": "open", "namespace": namespace(effective())},
     "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]},
+}
+NARROW_POLICY = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "workers", "namespace": namespace(effective())},
+    "spec": {
+        "podSelector": {"matchLabels": {"app": "worker"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "worker"}}}]}],
+    },
 }
 
 
@@ -98,6 +108,53 @@ def test_a_foreign_policy_goes_before_anything_is_brought_up() -> None:
     expected = Delete("networking.k8s.io/v1", "NetworkPolicy", namespace(spec), "open", uid, drift=True)
     assert [action for _, action in deletions] == [expected]
     assert deletions[0][0] < min(pods)
+
+
+def test_a_narrow_policy_of_a_tenants_is_left_alone() -> None:
+    """Self-service inside the namespace: it opens ways between the tenant's own pods and no other."""
+    spec = effective()
+    store = _converged(spec)
+    store.create(NARROW_POLICY)
+
+    assert plan(*gathered(store, spec), spec, CREATED).empty
+
+
+def test_roles_of_an_older_release_go_and_a_tenants_own_stay() -> None:
+    """Ours are the chart's now; one that stays behind would still say what somebody may do."""
+    spec = effective()
+    store = _converged(spec)
+    labels = names.workspace_labels(spec.name, spec.uid)
+    for name, marks in (("tenant-view", labels), ("their-own", {})):
+        metadata = {"name": name, "namespace": namespace(spec), "labels": marks}
+        store.create({"kind": "Role", "metadata": metadata, "rules": []})
+
+    made = _actions(plan(*gathered(store, spec), spec, CREATED))
+
+    assert [(type(action), _key(action)) for action in made] == [(Delete, ObjectKey("Role", "tenant-view"))]
+
+
+def test_a_binding_to_a_role_of_an_older_release_is_made_again() -> None:
+    """What a binding refers to cannot be changed in place."""
+    spec = full()
+    store = _converged(spec)
+    live = store.edit("RoleBinding", namespace(spec), "tenant-view")
+    live["roleRef"] |= {"kind": "Role", "name": "tenant-view"}
+
+    converge(store, spec)
+
+    bound = store.objects["RoleBinding", namespace(spec), "tenant-view"]["roleRef"]
+    assert (bound["kind"], bound["name"]) == ("ClusterRole", "bulkhead-tenant-view")
+
+
+def test_a_source_that_vanished_is_looked_for_again() -> None:
+    """Nothing waits for it while the value copied last is there, and nobody tells when it comes back."""
+    spec = effective(secrets=(secret("api-key"),))
+    store = _converged(spec)
+
+    made = plan(*gathered(store, spec, missing_secret_sources=("platform/api:key",)), spec, CREATED)
+
+    assert made.empty
+    assert made.requeue_after_seconds == 10.0
 
 
 def test_an_object_under_our_name_is_taken_over() -> None:

@@ -39,22 +39,35 @@ def _deleted(made: Plan) -> list[list[tuple[str, str]]]:
     return [[(a.kind, a.name) for a in wave if isinstance(a, Delete)] for wave in made.waves]
 
 
-def test_sessions_then_people_then_ways_out_then_pods() -> None:
+def test_sessions_and_people_then_ways_out_then_pods() -> None:
     """A token, a shell or a connection that outlives its pod's fences is a leak at the very end."""
     made = _step(_store())
 
     assert _deleted(made) == [
-        [("Secret", names.signing_key(UID))],
-        [("Secret", "session-keys")],
         [
-            (kind, f"tenant-{role}")
-            for role in ("admin", "operate", "view")
-            for kind in ("RoleBinding", "Role")
+            ("Secret", names.signing_key(UID)),
+            ("Secret", "session-keys"),
+            *(("RoleBinding", f"tenant-{role}") for role in ("admin", "operate", "view")),
         ],
         [("Deployment", "egress"), ("NetworkPolicy", "egress"), ("Service", "egress")],
         [("Deployment", name) for name in ("egress", "gateway", "runtime", "tool-search", "tool-shell")],
     ]
     assert made.requeue_after_seconds == 0.0
+
+
+def test_access_that_an_admin_gave_ends_before_anything_else() -> None:
+    """Somebody who may still make pods would make them faster than they are ended."""
+    store = _store()
+    for name in ("friends", "own-account"):
+        store.create({"kind": "RoleBinding", "metadata": {"name": name, "namespace": SPACE}, "roleRef": {}})
+    store.create({"kind": "Role", "metadata": {"name": "friends", "namespace": SPACE}, "rules": []})
+
+    made = _step(store)
+
+    first = set(_deleted(made)[0])
+    assert {("RoleBinding", "friends"), ("RoleBinding", "own-account")} < first
+    assert ("RoleBinding", names.OPERATOR_BINDING) not in first
+    assert not [kind for wave in _deleted(made)[1:] for kind, _ in wave if kind == "RoleBinding"]
 
 
 def test_secrets_and_namespace_wait_for_the_last_pod() -> None:
@@ -149,9 +162,7 @@ def _pod(name: str, owner: tuple[str, str] | None = None, **metadata: Any) -> di
 def test_pods_that_others_made_are_ended_at_their_root() -> None:
     """A pod of a Job comes back when it is deleted; one of an unknown controller is at least told to go."""
     store = _store(effective())
-    for where in [
-        where for where in store.objects if where[0] in {"Deployment", "Pod", "Role", "RoleBinding"}
-    ]:
+    for where in [where for where in store.objects if where[0] in {"Deployment", "Pod", "RoleBinding"}]:
         del store.objects[where]
     observed = replace(
         store.observed(SPACE, UID),

@@ -25,8 +25,8 @@ from support.verdicts import (
 )
 
 from bulkhead import names
+from bulkhead.api.conditions import WORKSPACE_CONDITIONS, Reason
 from bulkhead.api.conditions import ConditionType as Kind
-from bulkhead.api.conditions import Reason
 from bulkhead.api.events import EventReason
 from bulkhead.api.status import WorkspaceStatus
 from bulkhead.errors import Invalid, QuotaExceeded
@@ -41,7 +41,7 @@ def test_everything_in_place_and_available_is_ready() -> None:
 
     states = {each.type: each.status for each in verdict.status.conditions}
     bad = {Kind.RECONCILING, Kind.STALLED, Kind.EXPIRING}
-    assert states == {kind: FALSE if kind in bad else TRUE for kind in Kind}
+    assert states == {kind: FALSE if kind in bad else TRUE for kind in WORKSPACE_CONDITIONS}
     assert verdict.status.phase == "Ready"
     assert verdict.status.agents == "3/3"
     assert verdict.status.expires_at == CREATED + timedelta(hours=8)
