@@ -55,6 +55,11 @@ class Space:
     uid: str
     lead: Live
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the operator's own objects in it carry."""
+        return names.workspace_labels(self.name.removeprefix("bh-"), self.uid)
+
     def manifest(self, kind: str, name: str, **fields: Any) -> Manifest:
         """An object of the tenant's in this namespace."""
         return {
@@ -99,13 +104,13 @@ def space(
     name, uid = f"bh-fences-{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
     glass.create(namespace(name, uid, level, pod_security=pod_security, **annotations))
     try:
-        lead = bound(glass, name, "admin")
+        found = Space(name, uid, bound(glass, name, "admin"))
         for account in ACCOUNTS:
-            meta = {"name": account, "namespace": name, "labels": names.workspace_labels(name, uid)}
+            meta = {"name": account, "namespace": name, "labels": found.labels}
             glass.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
         default = Ref("ServiceAccount", "default", name)
         wait_until("the default ServiceAccount", lambda: glass.find(default) is not None)
-        yield Space(name, uid, lead)
+        yield found
     finally:
         glass.delete(Ref("Namespace", name))
 

@@ -10,7 +10,6 @@ from support.pod_cases import ALLOWED, REFUSED, Refused
 from support.pod_edits import compliant
 from support.tenant_spaces import LEVELS, Space, refusal_of, runtime_classes, space
 
-from bulkhead import names
 from kubelive import ApiRefusal, Live, wait_until
 
 if TYPE_CHECKING:
@@ -105,9 +104,8 @@ def test_no_kind_of_template_is_forgotten(spaces: dict[str, Space], admin: Live,
 def test_the_operator_is_held_to_the_rules_too(spaces: dict[str, Space], operator: Live) -> None:
     """An operator that was taken over must not get onto the nodes by the workspaces that it serves."""
     where = spaces["Baseline"]
-    ours = names.workspace_labels(where.name, where.uid)
-    manifest = around(where, "Deployment", compliant(), labels={**LABELS, **ours})
-    manifest["metadata"]["labels"] = ours
+    manifest = around(where, "Deployment", compliant(), labels={**LABELS, **where.labels})
+    manifest["metadata"]["labels"] = where.labels
 
     assert (201, "") == refusal_of(operator, manifest)
 
