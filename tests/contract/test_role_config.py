@@ -50,6 +50,8 @@ def test_gateway_reads_its_config() -> None:
         listen=names.GATEWAY_PORT,
         operator_listen=names.GATEWAY_OPERATOR_PORT,
         health_listen=names.HEALTH_PORT,
+        guard_listen=names.GATEWAY_GUARD_PORT,
+        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
         jwks_file="/run/bulkhead/session-keys/jwks.json",
         tools=(
             ToolConfig(

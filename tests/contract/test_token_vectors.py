@@ -92,6 +92,8 @@ def test_gateway_accepts_and_refuses_the_same(vector: dict[str, Any], tmp_path: 
         listen=0,
         operator_listen=0,
         health_listen=0,
+        guard_listen=0,
+        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
         jwks_file=str(jwks_file),
         tools=(),
     )

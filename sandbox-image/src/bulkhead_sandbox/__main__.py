@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
-from bulkhead_sandbox.config import ConfigError
-from bulkhead_sandbox.logs import bridge_library_logs, to_stdout
-from bulkhead_wire.version import VERSION
-
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
     from typing import Any
 
@@ -22,19 +18,36 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_USAGE: Final = "usage: python -m bulkhead_sandbox {gateway|egress|tool-runner|runtime [COMMAND...]}"
+_USAGE: Final = (
+    "usage: python -m bulkhead_sandbox {gateway|egress|tool-runner|guard|canary|runtime [COMMAND...]}"
+)
 _EX_USAGE: Final = 64  # sysexits.h
 _EX_CONFIG: Final = 78
 _ROLES: Final = {
     "gateway": "bulkhead_sandbox.gateway",
     "egress": "bulkhead_sandbox.egress",
     "tool-runner": "bulkhead_sandbox.tool_runner",
+    "canary": "bulkhead_sandbox.canary",
 }
 
 
 def main(arguments: list[str]) -> int:
     """The exit status of the role named first."""
     role, *command = arguments or [""]
+    if (
+        role == "guard" and not command
+    ):  # before any import that it does not need: it runs at each pod's start
+        return cast("int", import_module("bulkhead_sandbox.guard").main(os.environ))
+    return _serve(role, command)
+
+
+def _serve(role: str, command: list[str]) -> int:
+    """A role that serves until it is told to stop."""
+    # Here and not above: what these import is what a guard would wait for.
+    from bulkhead_sandbox.config import ConfigError  # noqa: PLC0415
+    from bulkhead_sandbox.logs import bridge_library_logs, to_stdout  # noqa: PLC0415
+    from bulkhead_wire.version import VERSION  # noqa: PLC0415
+
     log = to_stdout(role=role)
     program = _program(role, command, log)
     if program is None:
@@ -61,7 +74,9 @@ def _program(role: str, command: list[str], log: Log) -> _Program | None:
 
 
 def _run(program: _Program) -> int:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    from asyncio import Runner  # noqa: PLC0415 - as above
+
+    with Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(program)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "rfc3339", "wall_seconds"]
+__all__ = ["Clock", "monotonic_seconds", "rfc3339", "wall_seconds"]
 
 Clock = Callable[[], float]
 
@@ -14,6 +14,11 @@ Clock = Callable[[], float]
 def wall_seconds() -> float:
     """Seconds since 1970."""
     return time.time()
+
+
+def monotonic_seconds() -> float:
+    """Seconds that never go back, from no particular moment."""
+    return time.monotonic()
 
 
 def rfc3339(seconds: float) -> str:

@@ -54,6 +54,8 @@ class GatewayConfig:
     listen: Port
     operator_listen: Port
     health_listen: Port
+    guard_listen: Port
+    canary: str  # host:port of the headless Service
     jwks_file: str
     tools: tuple[ToolConfig, ...]
 

@@ -142,6 +142,8 @@ async def gateway_for(
         listen=0,
         operator_listen=0,
         health_listen=0,
+        guard_listen=0,
+        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
         jwks_file=str(jwks_file),
         tools=tools,
     )

@@ -89,6 +89,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "session_epoch": 0,
         "listen": 0,
         "operator_listen": 0,
+        "guard_listen": 0,
+        "canary": "127.0.0.1:1",
         "tools": [],
     },
     "egress": {

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from bulkhead_sandbox.clock import wall_seconds
+from bulkhead_sandbox.clock import monotonic_seconds, wall_seconds
 from bulkhead_sandbox.config import GatewayConfig, read
 from bulkhead_sandbox.gateway.activity import Activity
 from bulkhead_sandbox.gateway.app import Gateway
 from bulkhead_sandbox.gateway.auth import KeyRing, Sessions
+from bulkhead_sandbox.gateway.canaries import Canaries, guard_app
 from bulkhead_sandbox.gateway.mcp_client import McpClient
 from bulkhead_sandbox.gateway.metrics import Metrics
 from bulkhead_sandbox.gateway.tools import Tools
@@ -59,6 +60,8 @@ async def run(environment: Mapping[str, str], log: Log) -> int:
             log=log,
         )
         async with listening(
+            # First here is last to close: pods may start while sessions drain.
+            (guard_app(Canaries(config.canary, monotonic_seconds)), config.guard_listen),
             (gateway.app(), config.listen),
             (gateway.operator_app(), config.operator_listen),
             (health_app(checks, metrics.registry), config.health_listen),
