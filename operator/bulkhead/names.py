@@ -34,6 +34,10 @@ PURPOSE_LABEL: Final = f"{GROUP}/purpose"  # on Secrets in the operator's namesp
 SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
 CONFIG_HASH_ANNOTATION: Final = f"{GROUP}/config-hash"  # on pod templates: a change rolls the pods
 DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
+# On a TenantWorkspace, for people: another value asks for another signing key. On the Secret: the value acted on.
+ROTATE_KEY_ANNOTATION: Final = f"{GROUP}/rotate-signing-key"
+KEY_SINCE_ANNOTATION: Final = f"{GROUP}/signs-since"  # on the Secret of a signing key
+KEY_PUBLISHED_ANNOTATION: Final = f"{GROUP}/next-key-published-at"  # there too, while keys rotate
 
 # On a workspace's namespace, for the admission policies: CEL sees it, but neither workspace nor class.
 ISOLATION_LABEL: Final = f"{GROUP}/isolation-level"  # Baseline | UserNamespace | Sandboxed
@@ -43,6 +47,9 @@ RUNTIME_CLASS_ANNOTATION: Final = (
 ALLOWED_IMAGES_ANNOTATION: Final = (
     f"{GROUP}/allowed-images"  # separated by one space, the sandbox image included
 )
+NODE_SELECTOR_ANNOTATION: Final = f"{GROUP}/node-selector"  # key=value, separated by one space
+# key|operator|value|effect|seconds, empty where not said, separated by one space
+TOLERATIONS_ANNOTATION: Final = f"{GROUP}/tolerations"
 GUARD_IMAGE_ANNOTATION: Final = f"{GROUP}/guard-image"
 GUARD_CONFIG_ANNOTATION: Final = f"{GROUP}/guard-config"  # BULKHEAD_CONFIG of the guard in tenant-made pods
 

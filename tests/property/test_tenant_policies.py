@@ -20,16 +20,25 @@ SPEC = full()
 SPACE = names.namespace(SPEC.name, SPEC.uid)
 DESIRED = render(SPEC, context(SPEC)).manifests
 OURS = [each for each in DESIRED if each["kind"] == "NetworkPolicy"]
-# As the Deployment controller makes them: it adds its hash.
+ZONE = "topology.kubernetes.io/zone"
+# As they come to be: the Deployment controller adds its hash, the API server the node's zone.
 PODS: list[Mapping[str, str]] = [
-    {**each["spec"]["template"]["metadata"]["labels"], "pod-template-hash": "6f"}
+    {**each["spec"]["template"]["metadata"]["labels"], "pod-template-hash": "6f", ZONE: "a"}
     for each in DESIRED
     if each["kind"] == "Deployment"
 ]
 KEYS = st.sampled_from(
-    [names.COMPONENT_LABEL, names.WORKSPACE_LABEL, names.MANAGED_BY_LABEL, "pod-template-hash", "app", "tier"]
+    [
+        names.COMPONENT_LABEL,
+        names.WORKSPACE_LABEL,
+        names.MANAGED_BY_LABEL,
+        "pod-template-hash",
+        ZONE,
+        "app",
+        "tier",
+    ]
 )
-VALUES = st.sampled_from(["gateway", "egress", "runtime", "tool", "acme", "bulkhead", "6f", "worker"])
+VALUES = st.sampled_from(["gateway", "egress", "runtime", "tool", "acme", "bulkhead", "6f", "a", "worker"])
 LABELS = st.dictionaries(KEYS, VALUES, max_size=3)
 TERMS = st.lists(
     st.builds(

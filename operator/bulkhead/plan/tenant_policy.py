@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["is_narrow"]
 
-# Labels that pods of ours carry: a selector by these alone may mean one of them.
-_OUR_PREFIX: Final = f"{names.GROUP}/"
+# Labels that pods of ours carry: a selector by these alone may mean one of them. The API server copies a
+# node's zone and region onto every pod.
+_OUR_PREFIXES: Final = (f"{names.GROUP}/", "topology.kubernetes.io/")
 _OUR_KEYS: Final = frozenset({names.MANAGED_BY_LABEL, "pod-template-hash"})
 # What is not known here may widen.
 _SPEC_FIELDS: Final = frozenset({"podSelector", "policyTypes", "ingress", "egress"})
@@ -50,4 +51,4 @@ def _is_narrow_peer(peer: Any) -> bool:
 def _means_only_theirs(selector: Any) -> bool:
     """All terms of a selector must hold, so one label that pods of ours never carry is enough."""
     labels = (selector or {}).get("matchLabels") or {}
-    return any(not key.startswith(_OUR_PREFIX) and key not in _OUR_KEYS for key in labels)
+    return any(not key.startswith(_OUR_PREFIXES) and key not in _OUR_KEYS for key in labels)

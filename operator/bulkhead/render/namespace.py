@@ -10,6 +10,7 @@ from bulkhead.render.meta import labels, namespace_of
 
 if TYPE_CHECKING:
     from bulkhead.api.effective import Effective
+    from bulkhead.api.workspace_class import Toleration
     from bulkhead.render.context import RenderContext
     from bulkhead.render.rendered import Manifest
 
@@ -69,5 +70,15 @@ def _for_admission(effective: Effective, context: RenderContext) -> dict[str, st
         if context.service_ips.get(names.GATEWAY)
         else None,
         names.RUNTIME_CLASS_ANNOTATION: effective.isolation.runtime_class,
+        names.NODE_SELECTOR_ANNOTATION: " ".join(
+            f"{key}={value}" for key, value in sorted(effective.isolation.node_selector.items())
+        ),
+        names.TOLERATIONS_ANNOTATION: " ".join(map(_toleration, effective.isolation.tolerations)),
     }
     return {name: value for name, value in sorted(told.items()) if value}
+
+
+def _toleration(each: Toleration) -> str:
+    """Neither a bar nor a space can stand in any part: they are label keys and label values."""
+    seconds = "" if each.toleration_seconds is None else str(each.toleration_seconds)
+    return "|".join((each.key, each.operator, each.value, each.effect or "", seconds))

@@ -46,6 +46,7 @@ WIDE: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
         podSelector={"matchLabels": {names.WORKSPACE_LABEL: "acme"}})),
     ("by managed-by", lambda s: s.update(podSelector={"matchLabels": {names.MANAGED_BY_LABEL: "bulkhead"}})),
     ("by template hash", lambda s: s.update(podSelector={"matchLabels": {"pod-template-hash": "6f"}})),
+    ("by zone", lambda s: s.update(podSelector={"matchLabels": {"topology.kubernetes.io/zone": "a"}})),
     ("by all of ours", lambda s: s.update(podSelector={"matchLabels": {
         names.MANAGED_BY_LABEL: "bulkhead", names.TOOL_LABEL: "shell", "pod-template-hash": "6f"}})),
     ("by expression only", lambda s: s.update(

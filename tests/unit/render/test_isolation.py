@@ -148,6 +148,8 @@ def test_the_namespace_tells_admission_what_pods_must_be_like() -> None:
         >= {
             names.RUNTIME_CLASS_ANNOTATION: "gvisor",
             names.ALLOWED_IMAGES_ANNOTATION: f"{IMAGE} registry.example/agents/* registry.example/z:1",
+            names.NODE_SELECTOR_ANNOTATION: "arch=amd64 pool=agents",
+            names.TOLERATIONS_ANNOTATION: "agents|Equal|only|NoSchedule| spot|Exists|||",
             names.GUARD_IMAGE_ANNOTATION: IMAGE,
             names.GUARD_CONFIG_ANNOTATION: '{"gateway":"198.19.128.10:8082"}',
         }.items()
