@@ -60,7 +60,7 @@ class Isolation:
 
     level: IsolationLevel
     runtime_class: str | None  # exactly at level Sandboxed
-    node_selector: Mapping[str, str]
+    node_selector: Mapping[str, str]  # sorted
     tolerations: tuple[Toleration, ...]  # sorted, each once
 
     @classmethod
@@ -70,7 +70,7 @@ class Isolation:
         return cls(
             level=wanted.level,
             runtime_class=wanted.runtime_class_name,
-            node_selector=dict(sorted(wanted.node_selector.items())),
+            node_selector=wanted.node_selector,
             tolerations=unordered(wanted.tolerations),
         )
 

@@ -133,6 +133,7 @@ _LABEL_VALUE: Final = re.compile(rf"(?:{_TENANT_PATTERN[1:-1]})?")
 
 
 def _labels(labels: dict[str, str]) -> dict[str, str]:
+    """Sorted: in which order they were written must not show anywhere."""
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key):
             raise ValueError(f"a label key such as kubernetes.io/metadata.name; {key!r} is none")
@@ -140,7 +141,7 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
             raise ValueError(
                 f"a label value of letters, digits, hyphens, underscores and dots; {value!r} is none"
             )
-    return labels
+    return dict(sorted(labels.items()))
 
 
 Name = Annotated[str, Field(min_length=1, max_length=30, pattern=_LABEL_PATTERN)]

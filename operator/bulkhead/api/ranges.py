@@ -31,6 +31,7 @@ ALWAYS_DENIED: Final[dict[str, str]] = {
     "127.0.0.0/8": "loopback",
     "169.254.0.0/16": "link-local (RFC 3927): cloud metadata at 169.254.169.254, node-local DNS",
     "172.16.0.0/12": "private (RFC 1918)",
+    "192.0.0.0/24": "protocol assignments (RFC 6890): some clouds' metadata at 192.0.0.192",
     "192.168.0.0/16": "private (RFC 1918)",
     "224.0.0.0/4": "multicast",
     "240.0.0.0/4": "reserved and limited broadcast",
@@ -41,6 +42,9 @@ ALWAYS_DENIED: Final[dict[str, str]] = {
     "ff00::/8": "multicast",
     "::ffff:0:0/96": "IPv4-mapped: would reach a denied IPv4 range by another name",
     "64:ff9b::/96": "NAT64 (RFC 6052): would reach a denied IPv4 range by another name",
+    "64:ff9b:1::/48": "NAT64 of one's own (RFC 8215): would reach a denied IPv4 range by another name",
+    "2001::/32": "Teredo (RFC 4380): would reach a denied IPv4 range by another name",
+    "2002::/16": "6to4 (RFC 3056): would reach a denied IPv4 range by another name",
 }
 DENIED_CIDRS: Final[tuple[str, ...]] = tuple(ALWAYS_DENIED)
 

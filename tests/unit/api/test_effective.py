@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 
 from bulkhead import quantity
 from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
-from bulkhead.api.effective import Effective
+from bulkhead.api.effective import Effective, Isolation, resolve
 from bulkhead.api.merge import merged_quota, merged_resources
 from bulkhead.api.ranges import DENIED_CIDRS
-from bulkhead.api.workspace import Quota, Resources
+from bulkhead.api.workspace import Quota, Resources, WorkspaceSpec
+from bulkhead.api.workspace_class import (
+    IsolationLevel,
+    Toleration,
+    TolerationOperator,
+    WorkspaceClassSpec,
+)
 
-from .conftest import SANDBOX
+from .conftest import CREATED, SANDBOX
 
 if TYPE_CHECKING:
     from .conftest import Judge
@@ -152,3 +158,161 @@ def test_class_denied_ranges_come_on_top(judged: Judge) -> None:
     effective = made(judged, {}, {"deniedCIDRs": ["203.0.113.0/24", "10.0.0.0/8"]})
 
     assert effective.denied_cidrs == (*DENIED_CIDRS, "203.0.113.0/24")
+
+
+def test_isolation_is_the_classes(judged: Judge) -> None:
+    """Nothing in a workspace can choose or weaken it."""
+    isolation = {
+        "level": "Sandboxed",
+        "runtimeClassName": "gvisor",
+        "nodeSelector": {"pool": "agents", "arch": "amd64"},
+        "tolerations": [{"key": "b", "operator": "Exists"}, {"key": "a"}, {"key": "a"}],
+    }
+    effective = made(judged, {"isolation": {"level": "Baseline"}}, {"isolation": isolation})
+
+    assert effective.isolation == Isolation(
+        level=IsolationLevel.SANDBOXED,
+        runtime_class="gvisor",
+        node_selector={"arch": "amd64", "pool": "agents"},
+        tolerations=(Toleration(key="a"), Toleration(key="b", operator=TolerationOperator.EXISTS)),
+    )
+
+
+def test_isolation_without_a_word_is_baseline(judged: Judge) -> None:
+    """It works on every cluster."""
+    assert made(judged, {}).isolation == Isolation(
+        level=IsolationLevel.BASELINE, runtime_class=None, node_selector={}, tolerations=()
+    )
+
+
+def test_allowed_images_are_the_classes_sorted(judged: Judge) -> None:
+    """They stand in an annotation of the namespace, where another order would be a change."""
+    cls = {"allowed": {"images": ["registry.example/b/*", "a/b:1"]}}
+
+    assert made(judged, {}, cls).allowed_images == ("a/b:1", "registry.example/b/*")
+
+
+@pytest.mark.parametrize(
+    ("cidr", "denied", "closed"),
+    [
+        ("172.0.0.0/8", [], "172.16.0.0/12"),
+        ("203.0.112.0/22", ["203.0.113.0/25", "203.0.113.128/25"], "203.0.113.0/24"),
+        ("64:ff9b::/32", [], "64:ff9b::/96, 64:ff9b:1::/48"),
+        ("2001:db8::/32", ["2001:db8:7::/48"], "2001:db8:7::/48"),
+    ],
+    ids=["always denied", "denied by the class", "IPv6 always denied", "IPv6 denied by the class"],
+)
+def test_range_that_reaches_into_a_denied_one_is_narrowed_and_it_is_said(
+    cidr: str, denied: list[str], closed: str, judged: Judge
+) -> None:
+    """An address that does not answer although its range was granted must not be a riddle."""
+    cls = {"allowed": {"egressCIDRs": ["0.0.0.0/0", "::/0"]}, "deniedCIDRs": denied}
+    rules = [{"cidr": "198.51.100.0/24"}, {"cidr": cidr}]
+    effective = made(judged, {"tools": [{"name": "a", "egress": rules}]}, cls)
+
+    assert effective.remarks == (
+        f"spec.tools[0].egress[1].cidr: {cidr} is open but for {closed}, denied always or by the class",
+    )
+
+
+def test_nothing_is_remarked_where_all_is_as_asked(judged: Judge) -> None:
+    """A remark that is always there is not read."""
+    spec = {"runtime": {}, "egress": [{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::/32"}]}
+
+    assert made(judged, spec, {"allowed": {"egressCIDRs": ["0.0.0.0/0", "::/0"]}}).remarks == ()
+
+
+CLASS: dict[str, Any] = {
+    "isolation": {
+        "level": "Sandboxed",
+        "runtimeClassName": "gvisor",
+        "nodeSelector": {"a": "1", "b": "2", "c": "3"},
+        "tolerations": [{"key": "x"}, {"key": "y", "operator": "Exists"}, {"operator": "Exists"}],
+    },
+    "defaults": {
+        "lifecycle": {"ttl": "3h", "idleTTL": "1h"},
+        "quota": {"cpu": "5000m", "pods": 30, "memory": "6Gi"},
+        "resources": {"tool": {"limits": {"cpu": "1"}}, "runtime": {"requests": {"memory": "1Gi"}}},
+    },
+    "ceilings": {"ttl": "2h", "quota": {"memory": "5Gi", "storage": "9Gi"}},
+    "allowed": {
+        "images": ["r.example/a/*", "r.example/b/*", "r.example/c"],
+        "egressHosts": ["*.example.com", "api.example", "b.example"],
+        "egressCIDRs": ["203.0.112.0/22", "172.0.0.0/8", "2001:db8::/32"],
+        "secretNamespaces": ["platform", "other"],
+    },
+    "deniedCIDRs": ["203.0.113.0/24", "198.51.100.0/24", "2001:db8:7::/48"],
+    "gateway": {"clients": [{"namespaceLabels": {"a": "b", "c": "d"}}, {"namespaceLabels": {"e": "f"}}]},
+}
+SPEC: dict[str, Any] = {
+    "tenantID": "t",
+    "lifecycle": {"provisionDeadline": "7m"},
+    "runtime": {"image": "r.example/a/x", "resources": {"limits": {"cpu": "750m"}}},
+    "tools": [
+        {"name": "one", "secrets": ["key"], "resources": {"requests": {"memory": "300Mi"}}},
+        {"name": "two", "image": "r.example/c", "egress": [{"host": "x.example.com", "ports": [443, 8443]}]},
+    ],
+    "egress": [{"cidr": "172.0.0.0/8"}, {"cidr": "2001:db8::/32", "ports": [5432]}, {"host": "api.example"}],
+    "secrets": [{"name": "key", "from": {"namespace": "other", "name": "n", "key": "k"}}],
+    "quota": {"cpu": "4.5", "ephemeralStorage": "5000Mi"},
+}
+
+
+@st.composite
+def reordered(draw: st.DrawFn, value: Any, *, lists: bool) -> Any:
+    """The same object with its keys in another order and, where asked, its lists too."""
+    if isinstance(value, dict):
+        keys = draw(st.permutations(sorted(value)))
+        return {key: draw(reordered(value[key], lists=lists)) for key in keys}
+    if isinstance(value, list):
+        entries = draw(st.permutations(value)) if lists else value
+        return [draw(reordered(each, lists=lists)) for each in entries]
+    return value
+
+
+def resolved(spec: dict[str, Any], cls: dict[str, Any]) -> Effective:
+    """The workspace of the two, which must fit together."""
+    outcome = resolve(
+        name="acme",
+        uid="u-1",
+        generation=1,
+        created_at=CREATED,
+        spec=WorkspaceSpec.model_validate(spec),
+        cls_name="standard",
+        cls_spec=WorkspaceClassSpec.model_validate(cls),
+        sandbox_image=SANDBOX,
+    )
+    assert isinstance(outcome, Effective), [each.message for each in outcome]
+    return outcome
+
+
+# The lists of a workspace are in the tenant's order: egress ports follow it.
+@given(reordered(SPEC, lists=False), reordered(CLASS, lists=True))
+def test_order_of_keys_and_of_a_classs_lists_does_not_matter(
+    spec: dict[str, Any], cls: dict[str, Any]
+) -> None:
+    """An edit that only moves lines must not roll a pod, nor may two operators disagree."""
+    again, first = resolved(spec, cls), resolved(SPEC, CLASS)
+
+    assert again == first
+    assert repr(again) == repr(first)
+
+
+def test_resolving_what_was_resolved_changes_nothing() -> None:
+    """Defaults are filled in once: what came out, asked for explicitly, comes out again."""
+    first = resolved(SPEC, CLASS)
+    assert first.runtime is not None
+    explicit = {
+        **SPEC,
+        "lifecycle": {
+            "ttl": f"{first.lifecycle.ttl_seconds}s",
+            "idleTTL": f"{first.lifecycle.idle_ttl_seconds}s",
+            "provisionDeadline": f"{first.lifecycle.provision_deadline_seconds}s",
+            "warnBefore": f"{first.lifecycle.warn_before_seconds}s",
+        },
+        "runtime": first.runtime.model_dump(by_alias=True),
+        "tools": [tool.model_dump(by_alias=True) for tool in first.tools],
+        "quota": first.quota.model_dump(by_alias=True),
+    }
+
+    assert resolved(explicit, CLASS) == first

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bulkhead.api.conditions import ConditionType, Reason
 from bulkhead.api.parse import choose_class, parse_class, parse_workspace
-from bulkhead.api.status import Condition, WorkspaceStatus
+from bulkhead.api.status import ClassStatus, Condition, WorkspaceStatus
 from bulkhead.api.violation import Violation
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.errors import InvalidValue
@@ -177,4 +177,58 @@ def test_unreadable_class_says_why_to_its_workspaces() -> None:
     )
 
     assert isinstance(chosen, Violation)
+    assert (chosen.reason, chosen.field, chosen.given) == (Reason.INVALID_SPEC, "spec.className", "standard")
     assert "spec.ceilings.tools" in chosen.allowed
+
+
+def test_class_with_a_wrong_list_is_broken_for_its_workspaces() -> None:
+    """Whoever relies on its other entries must hear that none of them holds."""
+    chosen = choose_class("standard", {"standard": parsed_class({"allowed": {"images": ["*"]}})})
+
+    assert isinstance(chosen, Violation)
+    assert chosen.reason is Reason.INVALID_SPEC
+    assert "spec.allowed.images[0]: * is not allowed; allowed: no wildcard this wide" in chosen.allowed
+
+
+def test_unknown_level_names_what_is_given_and_what_is_allowed() -> None:
+    """A level that is guessed would be a promise that nobody keeps."""
+    found = parsed_class({"isolation": {"level": "Hardened"}}).spec
+
+    assert isinstance(found, tuple)
+    assert [each.message for each in found] == [
+        "spec.isolation.level: Hardened is not allowed; allowed: 'Baseline', 'UserNamespace' or 'Sandboxed'"
+    ]
+
+
+def test_sandbox_without_its_runtime_class_is_refused_with_the_reason() -> None:
+    """It would run tenant code on the node's kernel under another name."""
+    found = parsed_class({"isolation": {"level": "Sandboxed"}}).spec
+
+    assert isinstance(found, tuple)
+    assert [each.message for each in found] == [
+        (
+            "spec.isolation.runtimeClassName: nothing is not allowed; allowed: the name of a RuntimeClass; "
+            "level Sandboxed requires one"
+        )
+    ]
+
+
+def test_status_of_a_class_round_trips() -> None:
+    """What the operator writes it must read again; what it cannot read is no status."""
+    in_use = {**GOOD, "type": "InUse", "reason": "InUse"}
+    wire = {"observedGeneration": 2, "workspaces": 3, "conditions": [in_use]}
+    read = parse_class({**stored({}), "status": {**wire, "conditions": [in_use, {**GOOD, "type": "Newer"}]}})
+
+    assert read.status.model_dump(mode="json", by_alias=True, exclude_none=True) == {
+        **wire,
+        "conditions": [{**in_use, "message": ""}],
+    }
+    assert parse_class({**stored({}), "status": {"workspaces": "many"}}).status == ClassStatus()
+
+
+def test_class_that_cannot_be_read_keeps_its_identity_and_status() -> None:
+    """The operator must still say of it what is wrong, and let it go."""
+    read = parse_class({**stored({"ceilings": 7}, "standard"), "status": {"workspaces": 2}})
+
+    assert isinstance(read.spec, tuple)
+    assert (read.name, read.uid, read.generation, read.status.workspaces) == ("standard", "u-1", 2, 2)

@@ -33,7 +33,12 @@ small_ranges = st.builds(
         "fd00:ec2::254",
         "fe80::1",
         "ff02::1",
+        "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
+        "64:ff9b:1::a00:1",
+        "2001:0:a00:1::1",
+        "2002:a00:1::1",
+        "192.0.0.192",
     ],
 )
 def test_metadata_private_and_special_addresses_are_always_denied(address: str) -> None:
@@ -54,7 +59,8 @@ def test_public_ranges_are_not_wholly_denied(cidr: str) -> None:
 def test_everything_minus_the_denied_ranges_lists_each_once() -> None:
     """The except list of the egress proxy's policy; the API server refuses the IPv4-mapped range."""
     assert ranges.denied_within("::/0", ranges.DENIED_CIDRS) == (
-        "::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8",
+        "::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16",
+        "fc00::/7", "fe80::/10", "ff00::/8",
     )  # fmt: skip
     assert ranges.denied_within("0.0.0.0/0", ("10.0.0.0/8", "10.1.0.0/16", "::1/128")) == ("10.0.0.0/8",)
 
