@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
 from support.builders import context, effective, full, manifest, runtime, tool
 
 from bulkhead import names
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.render import render
+from bulkhead_sandbox import guard
 from bulkhead_sandbox.config import (
     VARIABLE,
     EgressConfig,
@@ -98,6 +100,18 @@ def test_runtime_and_tool_read_their_config() -> None:
     assert read(ToolRunnerConfig, environment("tool-shell", SMALL)) == ToolRunnerConfig(
         listen=9001, path="/rpc", health_listen=names.HEALTH_PORT
     )
+
+
+@pytest.mark.parametrize("address", ["198.19.128.10", "fd00:10::a"])
+def test_guard_reads_its_config(address: str) -> None:
+    """Every untrusted pod would wait for ever."""
+    rendered = render(SMALL, context(service_ips={"gateway": address}))
+    pod = manifest(rendered, "Deployment", "tool-shell")["spec"]["template"]["spec"]
+    (container,) = pod["initContainers"]
+    env = {variable["name"]: variable["value"] for variable in container["env"]}
+
+    assert container["args"] == ["guard"]
+    assert guard._gateway(env) == (address, names.GATEWAY_GUARD_PORT)
 
 
 def test_config_is_only_given_where_it_is_read() -> None:
