@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
 from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from bulkhead.api.schema import Schema
 
 __all__ = ["reference_pages"]
+
+# Kind -> annotation that people put on it -> what it does. All else that they may say is in the spec.
+_ANNOTATIONS: Final = {
+    names.WORKSPACE_KIND: {
+        names.ROTATE_KEY_ANNOTATION: (
+            "Another value, such as a date, asks for another signing key: the new public key is published "
+            "first, so no session drops."
+        ),
+    },
+    names.CLASS_KIND: {
+        names.DEFAULT_CLASS_ANNOTATION: (
+            "`true`: the class of workspaces that name none. Counts only while exactly one class has it."
+        ),
+    },
+}
 
 _NOTE = "<!-- Generated from operator/bulkhead/api by `make generate`; do not edit. -->\n"
 
@@ -43,6 +58,8 @@ def _fields(crd: Schema) -> str:
         f"`{names.API_VERSION}`, cluster-scoped, short name `{short}`; also `kubectl explain {short}.spec`.",
         *(_rules(rule["message"] for rule in schema.get("x-kubernetes-validations", ()))),
     ]
+    annotations = ((f"`{name}`", text) for name, text in _ANNOTATIONS[kind].items())
+    sections += ["## Annotations", _table(("annotation", "meaning"), annotations)]
     for part in ("spec", "status"):
         if part in schema["properties"]:
             sections += _object(part, schema["properties"][part])

@@ -39,13 +39,17 @@ class ConditionType(Documented):
         "NetworkIsolated",
         (
             "Default-deny and every allow policy are in place exactly as rendered, and no foreign policy "
-            "is beside them."
+            "beside them opens more than ways between pods of the tenant's own. The message says which "
+            "denied ranges were subtracted from spec.egress."
         ),
     )
     QUOTA_APPLIED = "QuotaApplied", "ResourceQuota and LimitRange are in place exactly as rendered."
     SECRETS_SYNCED = (
         "SecretsSynced",
-        "Every secret of the spec was read at its source and is current in the workspace.",
+        (
+            "Every secret of the spec was read at its source and is current in the workspace. False does not "
+            "keep Ready from being True while a value copied before is there."
+        ),
     )
     GATEWAY_READY = "GatewayReady", "The gateway serves sessions, and the egress proxy runs if one is wanted."
     RUNTIME_READY = "RuntimeReady", "As many runtime pods are available as the spec asks for."
@@ -114,7 +118,10 @@ class Reason(Documented):
     )
     SECRET_SOURCE_MISSING = (
         "SecretSourceMissing",
-        "A Secret or key that spec.secrets names does not exist or may not be read; the message names it.",
+        (
+            "A Secret or key that spec.secrets names does not exist or may not be read; the message names it. "
+            "A value copied before is kept and used."
+        ),
     )
     QUOTA_EXCEEDED = (
         "QuotaExceeded",

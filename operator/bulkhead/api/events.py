@@ -39,8 +39,8 @@ class EventReason(StrEnum):
         "ForeignPolicyRemoved",
         EventType.WARNING,
         (
-            "A NetworkPolicy that is not Bulkhead's was deleted: policies add up, so it could only have "
-            "opened a way."
+            "A NetworkPolicy that is not Bulkhead's was deleted: policies add up, and it could have opened "
+            "more than ways between pods of the tenant's own."
         ),
     )
     EXPIRING = (

@@ -117,8 +117,8 @@ class EgressRule(ApiModel):
     covered by the class's `allowed.egressHosts`."""
 
     cidr: fields.Cidr | None = None
-    """Range such as `203.0.113.0/24`, no host bits set. Must lie inside one of the class's
-    `allowed.egressCIDRs` and outside every denied range."""
+    """Range such as `203.0.113.0/24`, no host bits set. Must lie inside the class's `allowed.egressCIDRs`,
+    and not inside a denied range; denied ranges inside it stay closed."""
 
     ports: tuple[fields.Port, ...] = Field(default=(443,), min_length=1, max_length=16, json_schema_extra=SET)
     """TCP ports. Default: 443."""
@@ -265,8 +265,9 @@ class AccessRule(ApiModel):
     `system:serviceaccount:<namespace>:<name>`. Names that stand for everybody are refused."""
 
     role: AccessRole
-    """view: see everything but Secrets. operate: also read logs and restart. admin: also own objects within
-    the quota. No role may touch the quota, limits or policies that Bulkhead manages."""
+    """view: see everything but Secrets. operate: also read logs and restart. admin: also own Roles,
+    RoleBindings, NetworkPolicies that only narrow, ConfigMaps, Services, volumes and workloads within the
+    quota. No role may touch Secrets, or what Bulkhead manages."""
 
 
 class WorkspaceSpec(ApiModel):
