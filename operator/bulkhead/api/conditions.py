@@ -119,8 +119,8 @@ class Reason(Documented):
     SECRET_SOURCE_MISSING = (
         "SecretSourceMissing",
         (
-            "A Secret or key that spec.secrets names does not exist or may not be read; the message names it. "
-            "A value copied before is kept and used."
+            "A Secret or key that spec.secrets names does not exist or may not be read; the message names it."
+            " A value copied before is kept and used."
         ),
     )
     QUOTA_EXCEEDED = (
