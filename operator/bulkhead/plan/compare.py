@@ -74,7 +74,7 @@ def settled(desired: Manifest, live: Manifest) -> Manifest:
     if desired["kind"] != "PersistentVolumeClaim":
         return desired
     wanted = desired["spec"]["resources"]["requests"]["storage"]
-    there = live["spec"]["resources"]["requests"]["storage"]
+    there = live["spec"].get("resources", {}).get("requests", {}).get("storage", "0")
     if quantity.exact(wanted) >= quantity.exact(there):
         return desired
     resources = {**desired["spec"]["resources"], "requests": {"storage": there}}
