@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bulkhead.api.conditions import ConditionType
+from bulkhead.api.conditions import WORKSPACE_CONDITIONS
 from bulkhead.cli import screen, status
 
 from .conftest import EVENTS, UID, WORKSPACES, condition, workspace
@@ -106,7 +106,7 @@ def test_trouble_is_said_in_full_below_the_summary() -> None:
                 status={
                     "conditions": [
                         condition(kind, "False", "ProvisionDeadlineExceeded", "word " * 200)
-                        for kind in ConditionType
+                        for kind in WORKSPACE_CONDITIONS
                     ]
                 },
             ),
