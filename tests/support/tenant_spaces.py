@@ -7,6 +7,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+from support.pod_edits import compliant
+
 from bulkhead import names
 from kubelive import ApiRefusal, Live, Ref, wait_until
 
@@ -21,7 +24,9 @@ __all__ = [
     "RUNTIME_CLASS",
     "Space",
     "bound",
+    "furnish",
     "refusal_of",
+    "refused",
     "runtime_classes",
     "space",
 ]
@@ -115,14 +120,43 @@ def space(
         glass.delete(Ref("Namespace", name))
 
 
+def furnish(glass: Live, where: Space) -> None:
+    """Make one object of each kind that the operator keeps in a workspace."""
+
+    def ours(kind: str, name: str, **fields: Any) -> Manifest:
+        manifest = where.manifest(kind, name, **fields)
+        manifest["metadata"]["labels"] = where.labels
+        return manifest
+
+    door = {**where.labels, names.COMPONENT_LABEL: "gateway"}
+    pod = compliant()
+    pod["containers"][0]["image"] = "registry.example/bulkhead/sandbox:0.1.0"
+    template = {"metadata": {"labels": door}, "spec": {**pod, "serviceAccountName": "gateway"}}
+    for manifest in (
+        ours("ResourceQuota", "workspace", spec={"hard": {"pods": "20"}}),
+        ours("LimitRange", "workspace", spec={"limits": [{"type": "Container", "default": {"cpu": "1"}}]}),
+        ours("NetworkPolicy", "default-deny", spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        ours("Secret", "session-keys", stringData={"jwks.json": "{}"}),
+        ours("Service", "gateway", spec={"ports": [{"port": 8080}], "selector": door}),
+        ours(
+            "Deployment",
+            "gateway",
+            spec={"replicas": 1, "selector": {"matchLabels": door}, "template": template},
+        ),
+    ):
+        glass.create(manifest)
+
+
 def bound(glass: Live, namespace: str, role: str) -> Live:
     """A person with one of the tenant roles in the namespace, once the API server knows it."""
     user = f"fences-{role}@{namespace}.example"
+    carried = glass.get(Ref("Namespace", namespace))["metadata"]["labels"]
+    labels = {key: carried[key] for key in names.workspace_labels("", "")}
     glass.create(
         {
             "apiVersion": f"{RBAC}/v1",
             "kind": "RoleBinding",
-            "metadata": {"name": names.tenant_role(role), "namespace": namespace},
+            "metadata": {"name": names.tenant_role(role), "namespace": namespace, "labels": labels},
             "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": names.tenant_cluster_role(role)},
             "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
         }
@@ -157,6 +191,15 @@ def runtime_classes(glass: Live) -> Iterator[None]:
     yield
     for name in (RUNTIME_CLASS, "fences-other"):
         glass.delete(Ref("RuntimeClass", name))
+
+
+def refused(live: Live, method: str, path: str, body: object = None) -> str:
+    """The message of a refusal with code 403; a PATCH is a merge patch; anything else fails."""
+    patch = "application/merge-patch+json"
+    with pytest.raises(ApiRefusal) as caught:
+        live.call(method, path, body, content_type=patch if method == "PATCH" else "application/json")
+    assert caught.value.status == 403, caught.value
+    return caught.value.message
 
 
 def refusal_of(live: Live, manifest: Mapping[str, Any]) -> tuple[int, str]:
