@@ -55,7 +55,15 @@ def test_planted_value_is_nowhere_to_be_seen(
         "operator logs": operator.logs(),
         "gateway logs": kubectl("logs", "-n", namespace, gateway).stdout,
         "gateway metrics": kubectl(
-            "exec", "-n", namespace, gateway, "--", "python3", "-c", _METRICS.format(port=8081)
+            "exec",
+            "-n",
+            namespace,
+            gateway,
+            "--",
+            "python3",
+            "-c",
+            _METRICS.format(port=8081),
+            break_glass=True,
         ).stdout,
     }
     for pod in operator.pods():
@@ -109,5 +117,6 @@ def test_no_pod_holds_an_api_token(live: Live, make: Callable[..., str]) -> None
         listing = kubectl(
             "exec", "-n", namespace, pod["metadata"]["name"], "--",
             "sh", "-c", "ls /var/run/secrets/kubernetes.io 2>&1 || true",
+            break_glass=True,
         ).stdout  # fmt: skip
         assert "No such file" in listing
