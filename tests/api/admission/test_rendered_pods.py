@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import BASELINE, SANDBOXED, USER_NAMESPACE, context, full
+from support.pod_edits import compliant
 from support.tenant_spaces import refusal_of
 
 from bulkhead import names
@@ -97,6 +99,32 @@ def test_a_pod_of_ours_without_its_guard_is_refused(
     assert (403, True) == (status, "spec.initContainers[0]: must be the guard" in message)
 
 
+def test_a_tenants_own_pod_goes_where_the_workspaces_pods_go(rendered: Rendered, glass: Live) -> None:
+    """The class says which nodes: a tenant's pod elsewhere would run beside other tenants."""
+    runtime = deployments(rendered)["runtime"]
+    wanted = runtime["spec"]["template"]["spec"]
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "theirs", "namespace": runtime["metadata"]["namespace"]},
+        "spec": compliant(),
+    }
+
+    made = glass.create(manifest, dry_run=True)["spec"]
+
+    for field in ("nodeSelector", "runtimeClassName", "hostUsers"):
+        assert wanted.get(field) == made.get(field)
+    added = [
+        each for each in made["tolerations"] if not each.get("key", "").startswith("node.kubernetes.io/")
+    ]
+    assert wanted.get("tolerations", []) == added
+    guards = [
+        {key: each["initContainers"][0][key] for key in ("name", "image", "args", "env")}
+        for each in (wanted, made)
+    ]
+    assert guards[0] == guards[1]
+
+
 def _pod(manifest: Manifest) -> Manifest:
     """The pod that the ReplicaSet controller makes of it."""
     template = manifest["spec"]["template"]
@@ -104,7 +132,7 @@ def _pod(manifest: Manifest) -> Manifest:
     labels = {**template["metadata"]["labels"], "pod-template-hash": "6f"}
     meta = {"name": f"{name}-6f-0", "namespace": namespace, "labels": labels}
     assert names.MANAGED_BY == labels[names.MANAGED_BY_LABEL]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": copy.deepcopy(template["spec"])}
 
 
 def _names(value: Any) -> Any:
