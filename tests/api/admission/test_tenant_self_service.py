@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from support.pod_edits import compliant
-from support.tenant_spaces import Space, bound, furnish, refused, space
+from support.tenant_spaces import Space, bound, furnish, refusal_of, refused, space
 
 from bulkhead import names
 from kubelive import Live, Ref
@@ -161,6 +163,14 @@ def test_an_admin_makes_changes_and_deletes_things_of_its_own(here: Space) -> No
     assert 2 == scaled["spec"]["replicas"]
     for manifest, _ in _mine(here):
         here.lead.delete(Ref(manifest["kind"], manifest["metadata"]["name"], here.name), missing_ok=False)
+
+
+def test_the_pod_that_the_docs_show_goes_in(here: Space) -> None:
+    """People paste what they see."""
+    page = (Path(__file__).parents[3] / "docs/security/tenants.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(page.split("A pod that passes:\n\n```\n")[1].split("```")[0])
+
+    assert (201, "") == refusal_of(here.lead, {**shown, "metadata": {"name": "x", "namespace": here.name}})
 
 
 def test_an_operating_person_restarts_pods_and_changes_nothing(glass: Live, here: Space) -> None:
