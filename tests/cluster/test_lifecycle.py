@@ -22,6 +22,10 @@ def _timestamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _has_namespace(live: Live, name: str) -> bool:
+    return "namespace" in live.get(Ref("TenantWorkspace", name)).get("status", {})
+
+
 def _ending(live: Live, name: str) -> bool:
     found = live.find(Ref("TenantWorkspace", name))
     return found is None or "deletionTimestamp" in found["metadata"]
@@ -35,13 +39,14 @@ def _wait_for_end(live: Live, name: str, timeout_seconds: float) -> datetime:
 
 
 def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(live: Live, make: Callable[..., str]) -> None:
-    """Measured from creation, never early; workspace, namespace, and signing key are gone afterwards."""
-    name = make("ttl", lifecycle={"ttl": "15s"})
+    """Measured from creation, Ready or not, never early; workspace, namespace and signing key are gone then."""
+    name = make("ttl", wait=False, lifecycle={"ttl": "20s"})
+    wait_until("its namespace is known", lambda: _has_namespace(live, name), timeout_seconds=15)
     created = live.get(Ref("TenantWorkspace", name))
-    due = _timestamp(created["metadata"]["creationTimestamp"]) + timedelta(seconds=15)
+    due = _timestamp(created["metadata"]["creationTimestamp"]) + timedelta(seconds=20)
     namespace = namespace_of(live, name)
 
-    ended = _wait_for_end(live, name, 30)
+    ended = _wait_for_end(live, name, 40)
     gone(live, name, namespace)
 
     assert due <= ended <= due + timedelta(seconds=3)
@@ -53,7 +58,7 @@ def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(live: Live, make: Calla
 
 def test_extending_by_edit_moves_the_deadline(live: Live, make: Callable[..., str]) -> None:
     """An edit before the deadline keeps the workspace; the status shows the new end."""
-    name = make("extend", lifecycle={"ttl": "12s"})
+    name = make("extend", wait=False, lifecycle={"ttl": "12s"})
     created = _timestamp(live.get(Ref("TenantWorkspace", name))["metadata"]["creationTimestamp"])
 
     live.merge(Ref("TenantWorkspace", name), {"spec": {"lifecycle": {"ttl": "10m"}}})
@@ -69,7 +74,8 @@ def test_extending_by_edit_moves_the_deadline(live: Live, make: Callable[..., st
 def test_absolute_deadline_wins_when_it_is_earlier(live: Live, make: Callable[..., str]) -> None:
     """`expiresAt` beats a longer ttl; a warning condition comes first."""
     due = (_now() + timedelta(seconds=14)).replace(microsecond=0)
-    name = make("absolute", lifecycle={"ttl": "1h", "expiresAt": due.isoformat(), "warnBefore": "10s"})
+    lifecycle = {"ttl": "1h", "expiresAt": due.isoformat(), "warnBefore": "10s"}
+    name = make("absolute", wait=False, lifecycle=lifecycle)
 
     wait_until(
         "Expiring",
