@@ -39,7 +39,7 @@ def _wait_for_end(live: Live, name: str, timeout_seconds: float) -> datetime:
 
 
 def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(live: Live, make: Callable[..., str]) -> None:
-    """Measured from creation, Ready or not, never early; workspace, namespace and signing key are gone then."""
+    """Measured from creation, Ready or not, never early; workspace, namespace and key are gone then."""
     name = make("ttl", wait=False, lifecycle={"ttl": "20s"})
     wait_until("its namespace is known", lambda: _has_namespace(live, name), timeout_seconds=15)
     created = live.get(Ref("TenantWorkspace", name))
