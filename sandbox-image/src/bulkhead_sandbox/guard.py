@@ -36,6 +36,7 @@ VARIABLE: Final = "BULKHEAD_CONFIG"
 ROUNDS: Final = 2
 CANARY_SECONDS: Final = 0.25  # a pod on the same cluster answers within a few milliseconds
 GATEWAY_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 0.5  # a packet dropped before the policy is there is resent after 1 s only
 WAIT_SECONDS: Final = 0.1
 MAX_ANSWER_BYTES: Final = 4096
 MAX_CANARIES: Final = 16
@@ -150,7 +151,7 @@ def ask_gateway(gateway: Address) -> tuple[Address, ...] | None:
     deadline = time.monotonic() + GATEWAY_SECONDS
     answer = b""
     try:
-        with socket.create_connection(gateway, timeout=GATEWAY_SECONDS) as connection:
+        with socket.create_connection(gateway, timeout=CONNECT_SECONDS) as connection:
             connection.sendall(_REQUEST)
             while len(answer) <= MAX_ANSWER_BYTES and (left := deadline - time.monotonic()) > 0:
                 connection.settimeout(left)
