@@ -34,9 +34,7 @@ _ROLES: Final = {
 def main(arguments: list[str]) -> int:
     """The exit status of the role named first."""
     role, *command = arguments or [""]
-    if (
-        role == "guard" and not command
-    ):  # before any import that it does not need: it runs at each pod's start
+    if role == "guard" and not command:  # before any import that it can do without: every start waits for it
         return cast("int", import_module("bulkhead_sandbox.guard").main(os.environ))
     return _serve(role, command)
 

@@ -6,8 +6,10 @@ unanswered. A canary lets everybody in, so what stops the connection is the poli
 
 Silence counts, and so does the kernel's word that there is no way. A refusal does not: a packet that comes
 back has arrived. Engines that answer a forbidden connection with a reset are therefore never proved here.
+docs/security/guard.md has the whole argument.
 
-Standard library only and no event loop: this runs at every start of a pod.
+Standard library only, no event loop, and of that library only what is needed: this runs at every start of a
+pod, under gVisor too.
 """
 
 from __future__ import annotations
@@ -20,21 +22,20 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Address", "Guard", "State", "after", "canaries_in", "main", "proved"]
+__all__ = ["Address", "Guard", "Progress", "State", "canaries_in", "main", "proved", "shown", "step"]
 
 Address = tuple[str, int]
 
 VARIABLE: Final = "BULKHEAD_CONFIG"
 ROUNDS: Final = 2
 CANARY_SECONDS: Final = 0.25  # a pod on the same cluster answers within a few milliseconds
+TRIES: Final = 2  # within these: one lost packet is no silence, and the kernel sends it again after 1 s only
 GATEWAY_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 0.5  # a packet dropped before the policy is there is resent after 1 s only
 WAIT_SECONDS: Final = 0.1
@@ -42,7 +43,8 @@ MAX_ANSWER_BYTES: Final = 4096
 MAX_CANARIES: Final = 16
 _EX_CONFIG: Final = 78  # sysexits.h, as the other roles
 _REQUEST: Final = b"GET /v1/canaries HTTP/1.0\r\nHost: gateway\r\n\r\n"
-# The kernel, or an engine through ICMP, says that the packet did not get there.
+# The kernel, or an engine through ICMP (administratively prohibited), says that the packet did not get there.
+# Not ECONNREFUSED: a canary's reset reads the same as a port-unreachable of an engine.
 _NO_WAY: Final = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.ETIMEDOUT, errno.EHOSTDOWN}
 )
@@ -57,23 +59,34 @@ class State(Enum):
     CLOSED = "canary-unreachable"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):  # a dataclass would add a quarter to the start
     """Where the proof stands."""
 
     state: State | None = None
     closed_rounds: int = 0
 
 
-def after(progress: Progress, canaries: Sequence[Address] | None, *, reached: bool) -> Progress:
-    """The progress after one round; `canaries` None: the gateway did not answer. Anything odd starts anew."""
-    if canaries is None:
-        return Progress(State.NO_GATEWAY)
-    if not canaries:
-        return Progress(State.NO_CANARY)
+def shown(
+    gateway: Address, before: Sequence[Address] | None, after: Sequence[Address] | None, *, reached: bool
+) -> State:
+    """What one round shows: the canaries alive before and after it (None: no answer), and if one was reached.
+
+    Only silence of a canary that lived throughout counts, and only in the gateway's own family of addresses:
+    a pod without any IPv6 reaches no IPv6 canary, policy or not.
+    """
+    if before is None:
+        return State.NO_GATEWAY
     if reached:
-        return Progress(State.OPEN)
-    return Progress(State.CLOSED, progress.closed_rounds + 1)
+        return State.OPEN
+    if after is None:
+        return State.NO_GATEWAY
+    silent = [address for address in before if address in after and _family(address) == _family(gateway)]
+    return State.CLOSED if silent else State.NO_CANARY
+
+
+def step(progress: Progress, state: State) -> Progress:
+    """The progress after one more round; anything but a closed one starts anew."""
+    return Progress(state, progress.closed_rounds + 1 if state is State.CLOSED else 0)
 
 
 def proved(progress: Progress) -> bool:
@@ -94,7 +107,7 @@ def canaries_in(answer: bytes) -> tuple[Address, ...] | None:
     try:
         listed = json.loads(body)["canaries"]
         found = tuple(map(_address, listed))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return found if isinstance(listed, list) and len(found) <= MAX_CANARIES else None
 
@@ -102,15 +115,19 @@ def canaries_in(answer: bytes) -> tuple[Address, ...] | None:
 def _address(text: str) -> Address:
     """An address and port, `10.0.0.7:8090` or `[fd00::7]:8090`; ValueError for a name: here is no DNS."""
     host, colon, port = text.rpartition(":")
-    literal = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    bracketed = host.startswith("[") and host.endswith("]")
+    literal = host[1:-1] if bracketed else host
     try:
-        socket.inet_pton(family, literal)
+        socket.inet_pton(socket.AF_INET6 if bracketed else socket.AF_INET, literal)
     except OSError as error:
         raise ValueError("not an address") from error
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not colon or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("not a port")
     return literal, int(port)
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
 class Guard:
@@ -118,11 +135,14 @@ class Guard:
 
     def __init__(
         self,
-        ask: Callable[[], tuple[Address, ...] | None],
+        gateway: Address,
+        *,
+        ask: Callable[[Address], tuple[Address, ...] | None],
         reaches: Callable[[Sequence[Address]], bool],
         wait: Callable[[float], object],
         say: Callable[[State], object],
     ) -> None:
+        self._gateway = gateway
         self._ask = ask
         self._reaches = reaches
         self._wait = wait
@@ -132,18 +152,20 @@ class Guard:
         """Return when the policy is in force; for ever, if it never is."""
         progress = Progress()
         while not proved(progress):
-            canaries = self._ask()
-            before, progress = (
-                progress,
-                after(progress, canaries, reached=bool(canaries) and self._reaches(canaries or ())),
-            )
-            # The canaries must still be alive after the silence: asked once more before it counts.
-            if progress.state is State.CLOSED and not (again := self._ask()):
-                progress = after(progress, again, reached=False)
-            if progress.state is not None and progress.state is not before.state:
-                self._say(progress.state)
-            if progress.state is not State.CLOSED:
+            state = self._round()
+            if state is not progress.state:
+                self._say(state)
+            progress = step(progress, state)
+            if state is not State.CLOSED:
                 self._wait(WAIT_SECONDS)
+
+    def _round(self) -> State:
+        before = self._ask(self._gateway)
+        if not before:
+            return shown(self._gateway, before, before, reached=False)
+        if self._reaches(before):
+            return shown(self._gateway, before, None, reached=True)
+        return shown(self._gateway, before, self._ask(self._gateway), reached=False)
 
 
 def ask_gateway(gateway: Address) -> tuple[Address, ...] | None:
@@ -166,24 +188,45 @@ def ask_gateway(gateway: Address) -> tuple[Address, ...] | None:
 
 def reaches_any(canaries: Sequence[Address]) -> bool:
     """Whether any connection is answered within a quarter of a second; all are tried side by side."""
-    with ExitStack() as stack:
-        pending: list[socket.socket] = []
-        for address in canaries:
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            connection = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            connection.settimeout(0)
-            code = connection.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                pending.append(connection)
-            elif code not in _NO_WAY:
+    pending: list[socket.socket] = []
+    try:
+        for _ in range(TRIES):
+            for address in canaries:
+                if _knock(address, pending):
+                    return True
+            if _answered(pending, CANARY_SECONDS / TRIES):
                 return True
-        deadline = time.monotonic() + CANARY_SECONDS
-        while pending and (left := deadline - time.monotonic()) > 0:
-            _, writable, _ = select.select([], pending, [], left)
-            for connection in writable:
-                if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) not in _NO_WAY:
-                    return True  # connected, refused or reset: the packet has arrived
-                pending.remove(connection)
+    finally:
+        for connection in pending:
+            connection.close()
+    return False
+
+
+def _knock(address: Address, pending: list[socket.socket]) -> bool:
+    """Begin a connection and add it to those that wait; whether it has been answered at once."""
+    try:
+        connection = socket.socket(_family(address), socket.SOCK_STREAM)
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT  # a kernel without IPv6 has no way to it
+    connection.settimeout(0)
+    code = connection.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        pending.append(connection)
+        return False
+    connection.close()
+    return code not in _NO_WAY
+
+
+def _answered(pending: list[socket.socket], seconds: float) -> bool:
+    """Whether one of them is answered in time; those that the kernel gives up are taken out."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        _, writable, _ = select.select([], pending, [], left)
+        for connection in writable:
+            if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) not in _NO_WAY:
+                return True  # connected, refused or reset: the packet has arrived
+            pending.remove(connection)
+            connection.close()
     return False
 
 
@@ -193,7 +236,7 @@ def main(environment: Mapping[str, str]) -> int:
     signal.signal(signal.SIGINT, _end)
     try:
         gateway = _gateway(environment)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         _line("error", "config.refused", problem=f'{VARIABLE} must be {{"gateway": "<address>:<port>"}}')
         return _EX_CONFIG
     started = time.monotonic()
@@ -203,7 +246,7 @@ def main(environment: Mapping[str, str]) -> int:
         level = "info" if state is State.CLOSED else "warning"
         _line(level, "guard.waiting", state=state.value, waited_ms=_milliseconds(started))
 
-    Guard(lambda: ask_gateway(gateway), reaches_any, time.sleep, say).run()
+    Guard(gateway, ask=ask_gateway, reaches=reaches_any, wait=time.sleep, say=say).run()
     _line("info", "guard.passed", waited_ms=_milliseconds(started))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -19,20 +20,25 @@ from bulkhead_sandbox.guard import (
     Guard,
     Progress,
     State,
-    after,
     ask_gateway,
     canaries_in,
     proved,
     reaches_any,
+    shown,
+    step,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bulkhead_sandbox.guard import Address
 
 CANARY: Address = ("10.0.0.7", 8090)
-ANSWERS = st.none() | st.just(()) | st.just((CANARY,))
+OTHER: Address = ("10.0.0.8", 8090)
+SIXTH: Address = ("fd00::7", 8090)
+GATEWAY: Address = ("10.96.0.1", 8082)
+STATES = st.sampled_from(State)
+LISTS = st.none() | st.lists(st.sampled_from([CANARY, OTHER, SIXTH]), max_size=3, unique=True)
 SOURCE = Path(__file__).parents[3] / "sandbox-image/src"
 
 
@@ -40,54 +46,76 @@ def answer(body: object, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\r\n{json.dumps(body)}".encode()
 
 
-@given(st.lists(st.tuples(ANSWERS, st.booleans()), max_size=12))
-def test_only_two_closed_rounds_in_a_row_are_a_proof(
-    rounds: list[tuple[tuple[Address, ...] | None, bool]],
-) -> None:
+def scripted(
+    words: Iterable[tuple[Address, ...] | None], reached: Iterable[bool]
+) -> tuple[Guard, list[Sequence[Address]], list[float], list[State]]:
+    """A guard whose gateway says `words` and whose tries end so; what it tried, waited, said."""
+    answers, results = iter(words), iter(reached)
+    tried: list[Sequence[Address]] = []
+    waited: list[float] = []
+    said: list[State] = []
+
+    def reaches(canaries: Sequence[Address]) -> bool:
+        tried.append(canaries)
+        return next(results)
+
+    made = Guard(GATEWAY, ask=lambda _: next(answers), reaches=reaches, wait=waited.append, say=said.append)
+    return made, tried, waited, said
+
+
+@given(st.lists(STATES, max_size=12))
+def test_only_two_closed_rounds_in_a_row_are_a_proof(states: list[State]) -> None:
     """A single lost packet, or a canary that just died, must not let a tenant's code start."""
     progress = Progress()
-    for canaries, reached in rounds:
-        progress = after(progress, canaries, reached=reached)
-    closed = [canaries == (CANARY,) and not reached for canaries, reached in rounds]
+    for state in states:
+        progress = step(progress, state)
 
-    assert proved(progress) is (len(closed) >= 2 and closed[-1] and closed[-2])
+    assert proved(progress) is (len(states) >= 2 and {*states[-2:]} == {State.CLOSED})
+
+
+@given(before=LISTS, after=LISTS, reached=st.booleans())
+def test_silence_counts_only_of_a_canary_that_lived_before_and_after(
+    before: list[Address] | None, after: list[Address] | None, *, reached: bool
+) -> None:
+    """Closed is said of nothing else: not without a gateway, not after a connection, not of a dead canary."""
+    lived = {*(before or ())} & {*(after or ())} & {CANARY, OTHER}
+
+    assert (shown(GATEWAY, before, after, reached=reached) is State.CLOSED) is (bool(lived) and not reached)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"), [(GATEWAY, State.NO_CANARY), (("fd00::1", 8082), State.CLOSED)]
+)
+def test_a_canary_of_another_family_proves_nothing(gateway: Address, expected: State) -> None:
+    """A pod without any IPv6 reaches no IPv6 canary, policy or not."""
+    assert expected is shown(gateway, [SIXTH], [SIXTH], reached=False)
 
 
 def test_a_guard_waits_as_long_as_the_canary_is_reached() -> None:
     """A policy that comes late: the pod waits, says why once a state, and starts when it is there."""
-    reached = iter([True, True, False, True, False, False])
-    waited: list[float] = []
-    said: list[State] = []
-
-    Guard(lambda: (CANARY,), lambda _: next(reached), waited.append, said.append).run()
+    made, tried, waited, said = scripted(itertools.repeat((CANARY,)), [True, True, False, True, False, False])
+    made.run()
 
     assert [State.OPEN, State.CLOSED, State.OPEN, State.CLOSED] == said
-    assert (3, []) == (len(waited), list(reached))
+    assert (3, 6) == (len(waited), len(tried))
 
 
 def test_silence_of_a_dead_canary_is_no_proof() -> None:
     """The canary may die between the gateway's word and our try: it is asked for again before it counts."""
-    words = iter([(CANARY,), (), (CANARY,), None, (CANARY,), (CANARY,), (CANARY,), (CANARY,)])
-    tries: list[Sequence[Address]] = []
+    alive = (CANARY,)
+    made, tried, _, _ = scripted([alive, (), alive, None, alive, (OTHER,), *[alive] * 4], [False] * 5)
+    made.run()
 
-    def reaches(canaries: Sequence[Address]) -> bool:
-        tries.append(canaries)
-        return False
-
-    Guard(lambda: next(words), reaches, lambda _: None, lambda _: None).run()
-
-    assert 4 == len(tries)
+    assert 5 == len(tried)
 
 
 def test_without_a_canary_nothing_is_tried() -> None:
     """An empty list of connections would all fail, and read as closed."""
-    words: Iterator[tuple[Address, ...] | None] = iter([None, ()])
-
-    def reaches(_: Sequence[Address]) -> bool:
-        pytest.fail("there is nothing to reach")
-
+    made, tried, _, _ = scripted([None, ()], [])
     with pytest.raises(StopIteration):
-        Guard(lambda: next(words), reaches, lambda _: None, lambda _: None).run()
+        made.run()
+
+    assert [] == tried
 
 
 def test_the_gateways_answer_is_read() -> None:
