@@ -34,7 +34,8 @@ PURPOSE_LABEL: Final = f"{GROUP}/purpose"  # on Secrets in the operator's namesp
 SPEC_HASH_ANNOTATION: Final = f"{GROUP}/spec-hash"
 CONFIG_HASH_ANNOTATION: Final = f"{GROUP}/config-hash"  # on pod templates: a change rolls the pods
 DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
-# On a TenantWorkspace, for people: another value asks for another signing key. On the Secret: the value acted on.
+# On a TenantWorkspace, for people: another value asks for another signing key. On the Secret: the value that
+# was acted on.
 ROTATE_KEY_ANNOTATION: Final = f"{GROUP}/rotate-signing-key"
 KEY_SINCE_ANNOTATION: Final = f"{GROUP}/signs-since"  # on the Secret of a signing key
 KEY_PUBLISHED_ANNOTATION: Final = f"{GROUP}/next-key-published-at"  # there too, while keys rotate

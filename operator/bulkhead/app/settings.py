@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bulkhead import duration
 from bulkhead.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -18,12 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "from_environment"]
 
 _PREFIX: Final = "BULKHEAD_"
+_SHORTEST_KEY_AGE_SECONDS: Final = 3600
 _FILE: Final = "BULKHEAD_SETTINGS_FILE"
 # Variables of this project's other programs, which may share an environment with a locally run operator.
 _FOREIGN: Final = re.compile(
     r"BULKHEAD_(ASSUME_YES|AUDIT_LOG|CACHE|CLUSTER(_(ENGINE|MODE|PROCESS))?|CONTROL_PLANE|ENGINE|NODES"
     r"|POD_CIDR|SERVICE_CIDR|WORLD_.*)"
 )
+
+
+def _key_age(text: str) -> str:
+    """At least an hour: an exchange of keys takes a quarter of one."""
+    if duration.seconds(text) < _SHORTEST_KEY_AGE_SECONDS:
+        raise ValueError("at least 1h")
+    return text
 
 
 def _json(value: object) -> object:
@@ -39,6 +48,7 @@ def _json(value: object) -> object:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Cidrs = Annotated[tuple[str, ...], BeforeValidator(_json)]
+KeyAge = Annotated[str, AfterValidator(_key_age)]
 Labels = Annotated[dict[str, str], BeforeValidator(_json)]
 
 
@@ -56,6 +66,7 @@ class Settings(BaseModel):
     cluster_domain: str = "cluster.local"
     dns_namespace: str = "kube-system"
     dns_pod_labels: Labels = {"k8s-app": "kube-dns"}
+    signing_key_max_age: KeyAge = "720h"  # older signing keys are exchanged, without a session being dropped
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     health_port: Port = 8081
     metrics_port: Port = 9464
