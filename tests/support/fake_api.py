@@ -1,7 +1,7 @@
 """An API server in memory for the engine: the verbs of KubeClient over `support.store`.
 
 What it simplifies: there is no HTTP, no watch and no authorization; server-side apply knows one manager; only
-TenantWorkspaces have a status subresource; garbage collection and controllers act when a test calls `tick`.
+our own kinds have a status subresource; garbage collection and controllers act when a test calls `tick`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from support.store import Store
 
 from bulkhead import names
-from bulkhead.errors import AlreadyExists, Conflict, KubeError, NotFound
+from bulkhead.errors import AlreadyExists, Conflict, Invalid, KubeError, NotFound
 from bulkhead.plan.actions import Delete
 
 if TYPE_CHECKING:
@@ -56,10 +56,13 @@ class FakeApi:
         self._create(names.WORKSPACE_KIND, name, spec or {}, metadata)
         return self.workspace(name)
 
-    def make_class(self, name: str = "standard", spec: Manifest | None = None) -> None:
+    def make_class(
+        self, name: str = "standard", spec: Manifest | None = None, *, default: bool = True
+    ) -> Manifest:
         """A WorkspaceClass, the default one."""
-        default = {"annotations": {names.DEFAULT_CLASS_ANNOTATION: "true"}}
-        self._create(names.CLASS_KIND, name, spec or {}, default)
+        annotations = {"annotations": {names.DEFAULT_CLASS_ANNOTATION: "true"}} if default else {}
+        self._create(names.CLASS_KIND, name, spec or {}, annotations)
+        return self.store.objects[names.CLASS_KIND, None, name]
 
     def workspace(self, name: str) -> Manifest:
         """The live TenantWorkspace."""
@@ -71,15 +74,16 @@ class FakeApi:
         live["spec"] |= fields
         live["metadata"]["generation"] += 1
 
-    def delete_workspace(self, name: str) -> None:
-        """What `kubectl delete --wait=false` would do."""
-        live = self.store.edit(names.WORKSPACE_KIND, None, name)
+    def delete_workspace(self, name: str, kind: str = names.WORKSPACE_KIND) -> None:
+        """What `kubectl delete --wait=false` would do, to a class too."""
+        live = self.store.edit(kind, None, name)
         live["metadata"]["deletionTimestamp"] = self._clock.now().isoformat()
-        self._collect(name)
+        self._collect(kind, name)
 
-    def condition(self, name: str, kind: str) -> tuple[str, str]:
+    def condition(self, name: str, kind: str, of: str = names.WORKSPACE_KIND) -> tuple[str, str]:
         """Status and reason of one condition."""
-        found = [each for each in self.workspace(name)["status"]["conditions"] if each["type"] == kind]
+        conditions = self.store.objects[of, None, name]["status"]["conditions"]
+        found = [each for each in conditions if each["type"] == kind]
         return found[0]["status"], found[0]["reason"]
 
     async def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest:
@@ -167,8 +171,8 @@ class FakeApi:
             raise self._error(Conflict, "delete", kind, name)
         if resource_version not in {None, live["metadata"]["resourceVersion"]}:
             raise self._error(Conflict, "delete", kind, name)
-        if kind == names.WORKSPACE_KIND:
-            self.delete_workspace(name)
+        if kind in {names.WORKSPACE_KIND, names.CLASS_KIND}:
+            self.delete_workspace(name, kind)
         else:
             self.store.delete(Delete("", kind, namespace, name, uid))
         return True
@@ -182,10 +186,12 @@ class FakeApi:
             raise self._error(NotFound, "patch", kind, name)
         if live["metadata"]["resourceVersion"] != resource_version:
             raise self._error(Conflict, "patch", kind, name)
+        if "deletionTimestamp" in live["metadata"] and set(finalizers) - set(live["metadata"]["finalizers"]):
+            raise self._error(Invalid, "patch", kind, name)  # none may be added any more
         live = self.store.edit(kind, None, name)
         live["metadata"]["finalizers"] = [*finalizers]
         answer = copy.deepcopy(live)
-        self._collect(name)
+        self._collect(kind, name)
         return answer
 
     def _create(self, kind: str, name: str, spec: Manifest, metadata: Manifest) -> None:
@@ -194,11 +200,11 @@ class FakeApi:
             {"kind": kind, "metadata": {"name": name} | created | metadata, "spec": copy.deepcopy(spec)}
         )
 
-    def _collect(self, name: str) -> None:
-        """A deleted workspace without finalizers is gone."""
-        metadata = self.workspace(name)["metadata"]
+    def _collect(self, kind: str, name: str) -> None:
+        """A deleted object without finalizers is gone."""
+        metadata = self.store.objects[kind, None, name]["metadata"]
         if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
-            del self.store.objects[names.WORKSPACE_KIND, None, name]
+            del self.store.objects[kind, None, name]
 
     async def _writes(self, verb: str, manifest: Manifest) -> tuple[str, str | None, str]:
         metadata = manifest["metadata"]

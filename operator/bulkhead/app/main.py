@@ -16,20 +16,25 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import kopf
 
+from bulkhead import duration
 from bulkhead.app import endpoints, settings, watches
 from bulkhead.app.relevance import Relevance
 from bulkhead.app.routing import Router
 from bulkhead.engine.activity import GatewayActivity
+from bulkhead.engine.class_use import ClassUse
+from bulkhead.engine.classes import ClassReconciler, class_key, class_of_key
 from bulkhead.engine.clock import SystemClock
 from bulkhead.engine.deadlines import Deadlines, TokenBucket
 from bulkhead.engine.echoes import Echoes
 from bulkhead.engine.expire import Expirer
+from bulkhead.engine.facts import FactsSource
 from bulkhead.engine.fleet import Fleet
 from bulkhead.engine.gather import Gatherer
 from bulkhead.engine.keys import SigningKeys
-from bulkhead.engine.queue import WorkQueue
+from bulkhead.engine.queue import Priority, WorkQueue
 from bulkhead.engine.reconcile import Parts, Reconciler
 from bulkhead.engine.report import Reporter
+from bulkhead.engine.spread import Spread
 from bulkhead.engine.sweep import Sweeper
 from bulkhead.engine.workers import Workers
 from bulkhead.errors import BulkheadError, InvalidValue, LeadershipLost
@@ -57,6 +62,8 @@ _LEASE: Final = "bulkhead-operator"
 _DRAIN_SECONDS: Final = 10.0
 # Deletions that fall due together: one every 20 ms in the long run, the first fifty at once.
 _EXPIRIES_PER_SECOND, _EXPIRY_BURST = 50.0, 50.0
+_CLASS_EDITS_PER_SECOND, _CLASS_EDIT_BURST = 20.0, 20.0
+_CLASS_USE_SECONDS = 0.5  # users that come or go together are counted once
 
 
 def main() -> int:
@@ -103,8 +110,12 @@ class Operator:
         self._ages = watches.WatchAges(self._clock)
         self._started = False
         self._leading = False
-        self._fleet, self._echoes = Fleet(), Echoes()
         self._queue = WorkQueue(random=self._random, on_add=self._metrics.queue_adds.inc)
+        self._fleet, self._echoes = Fleet(self._on_class_use), Echoes()
+        # An edited class: twenty of its workspaces a second, the first twenty at once.
+        self._spread = Spread(
+            self._queue, TokenBucket(_CLASS_EDITS_PER_SECOND, _CLASS_EDIT_BURST, self._clock)
+        )
         self._metrics.observe_queue(lambda: len(self._queue), self._queue_oldest_seconds)
 
     async def run(self) -> None:
@@ -152,9 +163,10 @@ class Operator:
             self._queue.add,
             TokenBucket(_EXPIRIES_PER_SECOND, _EXPIRY_BURST, self._clock),
         )
+        facts = FactsSource(client, self._clock)
         workers = Workers(
             self._queue,
-            Reconciler(self._parts(client, events, deadlines, session)).reconcile,
+            self._reconcile(self._parts(client, events, deadlines, session, facts)),
             metrics=self._metrics,
             count=self._settings.workers,
             timeout_seconds=self._settings.reconcile_timeout_seconds,
@@ -175,9 +187,10 @@ class Operator:
                 ("lease", election.hold()),
                 ("events", events.run()),
                 ("deadlines", deadlines.run()),
+                ("spread", self._spread.run()),
                 ("sweep", sweep.run()),
                 ("stop", self._stopping.wait()),
-                ("watches", self._watch()),
+                ("watches", self._watch(facts)),
             )
         ]
         watching = beside[-1]
@@ -217,10 +230,17 @@ class Operator:
         await asyncio.gather(doing, stopped, return_exceptions=True)
         return doing.done() and not doing.cancelled() and doing.exception() is None
 
-    async def _watch(self) -> None:
+    async def _watch(self, facts: FactsSource) -> None:
         """Run kopf until it ends; watches that cannot go on end the process, which is started again."""
         self._ages.start()
-        router = Router(self._queue, self._fleet, self._echoes, Relevance())
+        router = Router(
+            queue=self._queue,
+            spread=self._spread,
+            fleet=self._fleet,
+            facts=facts,
+            echoes=self._echoes,
+            relevance=Relevance(),
+        )
         ready = asyncio.Event()
         watching = kopf.operator(
             registry=watches.registry(router, lambda: watches.session(self._credentials, self._ages)),
@@ -245,18 +265,51 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
 
+    @staticmethod
+    def _reconcile(parts: Parts) -> Callable[[str], Awaitable[float | None]]:
+        """One queue for both kinds: a key says which it is."""
+        workspaces = Reconciler(parts)
+
+        async def reconcile(key: str) -> float | None:
+            cls = class_of_key(key)
+            return await (workspaces.reconcile(key) if cls is None else parts.classes.reconcile(cls))
+
+        return reconcile
+
+    def _on_class_use(self, class_name: str) -> None:
+        if self._fleet.complete:
+            self._queue.add_after(class_key(class_name), _CLASS_USE_SECONDS, Priority.BACKGROUND)
+
     def _parts(
-        self, client: KubeClient, events: EventWriter, deadlines: Deadlines, session: aiohttp.ClientSession
+        self,
+        client: KubeClient,
+        events: EventWriter,
+        deadlines: Deadlines,
+        session: aiohttp.ClientSession,
+        facts: FactsSource,
     ) -> Parts:
         namespace = self._settings.operator_namespace
-        keys = SigningKeys(client, namespace)
+        max_age = duration.seconds(self._settings.signing_key_max_age)
+        keys = SigningKeys(client, namespace, max_age_seconds=max_age)
+        reporter, use = Reporter(client, self._echoes, events.tell), ClassUse()
         return Parts(
             client=client,
             clock=self._clock,
-            gatherer=Gatherer(client, keys),
+            gatherer=Gatherer(client, keys, operator_namespace=namespace),
             keys=keys,
+            facts=facts,
+            classes=ClassReconciler(
+                client=client,
+                clock=self._clock,
+                fleet=self._fleet,
+                facts=facts,
+                reporter=reporter,
+                echoes=self._echoes,
+                use=use,
+            ),
+            use=use,
             expirer=Expirer(client, GatewayActivity(session)),
-            reporter=Reporter(client, self._echoes, events.tell),
+            reporter=reporter,
             echoes=self._echoes,
             deadlines=deadlines,
             fleet=self._fleet,
@@ -311,7 +364,9 @@ def _context(chosen: Settings) -> RenderContext:
 
 
 def _dropped(happening: Happening, why: str) -> None:
-    logs.warning(LogEvent.EVENT_DROPPED, workspace=happening.workspace, reason=happening.reason, cause=why)
+    logs.warning(
+        LogEvent.EVENT_DROPPED, kind=happening.kind, name=happening.name, reason=happening.reason, cause=why
+    )
 
 
 def _lease_trouble(why: str) -> None:

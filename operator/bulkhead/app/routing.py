@@ -1,10 +1,11 @@
-"""From a watch event to the workspace that must be looked at: enqueue a key, nothing else."""
+"""From a watch event to the workspaces and classes that must be looked at: enqueue keys, nothing else."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkhead import names
+from bulkhead.engine.classes import class_key
 from bulkhead.engine.queue import Priority
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
 
     from bulkhead.app.relevance import Relevance
     from bulkhead.engine.echoes import Echoes
+    from bulkhead.engine.facts import FactsSource
     from bulkhead.engine.fleet import Fleet
     from bulkhead.engine.queue import WorkQueue
+    from bulkhead.engine.spread import Spread
 
 __all__ = ["NAMESPACE_PREFIX", "Router"]
 
@@ -24,8 +27,19 @@ _DELETED: Final = "DELETED"
 class Router:
     """What each kind's events mean; synchronous, so that order is kept."""
 
-    def __init__(self, queue: WorkQueue, fleet: Fleet, echoes: Echoes, relevance: Relevance) -> None:
+    def __init__(
+        self,
+        *,
+        queue: WorkQueue,
+        spread: Spread,
+        fleet: Fleet,
+        facts: FactsSource,
+        echoes: Echoes,
+        relevance: Relevance,
+    ) -> None:
         self._queue = queue
+        self._spread = spread
+        self._facts = facts
         self._fleet = fleet
         self._echoes = echoes
         self._relevance = relevance
@@ -41,11 +55,27 @@ class Router:
             self._queue.add(name, Priority.BACKGROUND if kind is None else Priority.FRESH)
 
     def workspace_class(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """A class changed: every workspace that uses it, after whatever is fresh."""
+        """A class changed: itself, and in turn every workspace that uses it or might."""
+        name = body["metadata"]["name"]
+        known = name in self._fleet.class_names()
+        if kind == _DELETED:
+            self._fleet.forget_class(name)
+        changed = kind == _DELETED or self._fleet.see_class(dict(body))
+        if kind is None and not known:
+            return  # the list at start: the sweep brings them all
+        if not self._echoes.is_echo(body):
+            self._queue.add(class_key(name))
+        if changed:  # by a spec, not by a status
+            self._spread.add(self._fleet.of_class(name))
+
+    def runtime_class(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """A RuntimeClass came or went: every class that names it, and every workspace of those."""
+        self._facts.invalidate()
         if kind is None:
-            return  # the list at start: all workspaces are queued anyway
-        for name in self._fleet.of_class(body["metadata"]["name"]):
-            self._queue.add(name, Priority.BACKGROUND)
+            return  # a list: whoever runs next reads anew
+        for name in self._fleet.classes_with(body["metadata"]["name"]):
+            self._queue.add(class_key(name))
+            self._spread.add(self._fleet.of_class(name))
 
     def child(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """An object that carries our labels; the list at start says nothing new."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bulkhead.engine.clock import Clock
     from bulkhead.kube.auth import Credentials
 
-__all__ = ["CHILDREN", "WatchAges", "registry", "session", "settings"]
+__all__ = ["CHILDREN", "WATCHED", "WatchAges", "registry", "session", "settings"]
 
 # Kinds seen through the label selector; Secrets are not watched: that would take the right to read them all.
 CHILDREN: Final = (
@@ -33,13 +33,15 @@ CHILDREN: Final = (
     ("", "v1", "services"),
     ("apps", "v1", "deployments"),
     ("rbac.authorization.k8s.io", "v1", "rolebindings"),
-    ("rbac.authorization.k8s.io", "v1", "roles"),
 )
 _POLICIES: Final = ("networking.k8s.io", "v1", "networkpolicies")
+# Nodes are not watched: their status is written all the time (heartbeats, images), for facts needed rarely.
+_RUNTIME_CLASSES: Final = ("node.k8s.io", "v1", "runtimeclasses")
 _OURS: Final = (
     (names.GROUP, names.VERSION, names.WORKSPACE_PLURAL),
     (names.GROUP, names.VERSION, names.CLASS_PLURAL),
 )
+WATCHED: Final = (*_OURS, _POLICIES, _RUNTIME_CLASSES, *CHILDREN)
 _OK: Final = 200
 # A control plane may be away for minutes while it is upgraded; kopf's default gives up after 54 s.
 _BACKOFFS: Final = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 55, 55, 55)
@@ -58,7 +60,7 @@ class WatchAges:
     def start(self) -> None:
         """From now on every watch is expected to be opened."""
         now = self._clock.monotonic()
-        self._opened_at = {plural: now for _, _, plural in (*_OURS, _POLICIES, *CHILDREN)}
+        self._opened_at = {plural: now for _, _, plural in WATCHED}
 
     def seconds(self) -> dict[str, float]:
         """By plural; empty before the start."""
@@ -125,6 +127,7 @@ def registry(router: Router, login: Callable[[], kopf.AiohttpSession]) -> kopf.O
         (_OURS[0], router.workspace),
         (_OURS[1], router.workspace_class),
         (_POLICIES, router.policy),
+        (_RUNTIME_CLASSES, router.runtime_class),
         *((child, router.child) for child in CHILDREN),
     ]
     for resource, route in routes:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from bulkhead import names
+from bulkhead import duration, names
+from bulkhead.api.events import EventReason
+from bulkhead.api.parse import choose_class
+from bulkhead.api.violation import Violation
 from bulkhead.plan.activity import last_activity
+from bulkhead.plan.events import EventRecord
 from bulkhead.plan.expiry import Deadline, DeadlineKind, deadlines, is_expired
 from bulkhead.plan.workloads import available_pods
 from bulkhead.telemetry import logs
 from bulkhead.telemetry.logs import LogEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from bulkhead.api.effective import Effective
-    from bulkhead.api.parse import ParsedWorkspace
+    from bulkhead.api.parse import ParsedClass, ParsedWorkspace
     from bulkhead.engine.activity import ActivitySource
     from bulkhead.kube.client import KubeClient
 
-__all__ = ["ASK_AGAIN_SECONDS", "Expirer", "Expiry"]
+__all__ = ["ASK_AGAIN_SECONDS", "Expirer", "Expiry", "age_ceiling", "expired_refused"]
 
 ASK_AGAIN_SECONDS: Final = 30.0
 
@@ -57,18 +63,23 @@ class Expirer:
         still = [found for found in deadlines(effective, last_activity=latest) if is_expired(found, now)]
         return Expiry(due=still[0] if still else None, heard=heard)
 
-    async def check_refused(self, workspace: ParsedWorkspace, now: datetime) -> bool:
-        """Whether a provisioned workspace whose spec cannot be read any more has reached its last good end.
+    async def check_refused(
+        self, workspace: ParsedWorkspace, classes: Mapping[str, ParsedClass], now: datetime
+    ) -> datetime | None:
+        """The end that has come for a provisioned workspace whose spec cannot be followed any more, or None.
 
         An edit that can never work must not make a workspace immortal. Which deadline `status.expiresAt` came
-        from is not known then, so newer activity is believed, whatever it was.
+        from is not known then, so newer activity is believed, but not beyond what the class allows at most.
         """
         end = workspace.status.expires_at
         if end is None or now < end:
-            return False
+            return None
+        ceiling = age_ceiling(workspace, classes)
+        if ceiling is not None and now >= ceiling:
+            return max(end, ceiling)
         answered, heard = await self._ask(workspace)
         known = workspace.status.last_activity or workspace.created_at
-        return answered and (heard is None or heard <= known)
+        return end if answered and (heard is None or heard <= known) else None
 
     async def delete(self, workspace: ParsedWorkspace) -> None:
         """Delete exactly what was read: an edit that extends it at the last moment wins (Conflict)."""
@@ -88,3 +99,32 @@ class Expirer:
             return True, answer.latest
         deployment = await self._client.find("Deployment", names.GATEWAY, namespace)
         return available_pods(deployment) == 0, None
+
+
+def expired_refused(end: datetime) -> EventRecord:
+    """The Event of a workspace that ends by the last deadline that was good."""
+    message = f"the last deadline that could be read ended at {end:%Y-%m-%dT%H:%M:%SZ}; it is being deleted"
+    return EventRecord(EventReason.EXPIRED, message)
+
+
+def age_ceiling(workspace: ParsedWorkspace, classes: Mapping[str, ParsedClass]) -> datetime | None:
+    """The latest end by age that any readable spec could have; None: some class sets no ceiling.
+
+    Of the workspace's own class where it is known; else the most generous: whoever can write a name that is
+    no class's could write that one's.
+    """
+    spec = workspace.spec
+    named = None if isinstance(spec, tuple) else choose_class(spec.class_name, classes)
+    if named is not None and not isinstance(named, Violation):
+        specs = [named[1]]
+    else:
+        specs = [cls.spec for cls in classes.values() if not isinstance(cls.spec, tuple)]
+    ceilings = [each.ceilings.ttl for each in specs]
+    own = None if isinstance(spec, tuple) else spec.lifecycle.ttl
+    found = [] if own is None else [duration.seconds(own)]
+    if ceilings and None not in ceilings:
+        found.append(max(duration.seconds(text) for text in ceilings if text is not None))
+    try:
+        return workspace.created_at + timedelta(seconds=min(found)) if found else None
+    except OverflowError:
+        return None

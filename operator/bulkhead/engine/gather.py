@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkhead import names
 from bulkhead.api.conditions import ConditionStatus, ConditionType
-from bulkhead.api.parse import ParsedClass, parse_class
+from bulkhead.engine.class_use import LiveClass, live_class
 from bulkhead.errors import Forbidden, NotFound
 from bulkhead.plan.observed import Manifest, ObjectKey, Observed
+from bulkhead.plan.ownership import carries_our_label
 from bulkhead.render.context import SecretValue
+from bulkhead.render.secrets import copied_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
     from bulkhead.engine.keys import PublicKeys, SigningKeys
     from bulkhead.kube.client import KubeClient
 
-__all__ = ["CHILD_KINDS", "Gatherer", "SecretSources", "service_ips", "with_written"]
+__all__ = [
+    "CHILD_KINDS",
+    "Gatherer",
+    "SecretSources",
+    "delivered_keys",
+    "kept_values",
+    "service_ips",
+    "with_written",
+]
 
 CHILD_KINDS: Final = (
     "Deployment",
@@ -32,7 +42,6 @@ CHILD_KINDS: Final = (
     "NetworkPolicy",
     "PersistentVolumeClaim",
     "ResourceQuota",
-    "Role",
     "RoleBinding",
     "Secret",
     "Service",
@@ -51,27 +60,25 @@ class SecretSources:
 class Gatherer:
     """The reading half of the loop."""
 
-    def __init__(self, client: KubeClient, keys: SigningKeys) -> None:
+    def __init__(self, client: KubeClient, keys: SigningKeys, *, operator_namespace: str) -> None:
         self._client = client
         self._keys = keys
+        self._operator_namespace = operator_namespace
 
     async def workspace(self, name: str) -> Manifest | None:
         """The TenantWorkspace as it is now."""
         return await self._client.find(names.WORKSPACE_KIND, name)
 
-    async def classes(self) -> Mapping[str, ParsedClass]:
+    async def classes(self) -> Mapping[str, LiveClass]:
         """Every WorkspaceClass by name."""
-        parsed = map(parse_class, await self._client.list(names.CLASS_KIND))
-        return {cls.name: cls for cls in parsed}
+        return {cls.parsed.name: cls for cls in map(live_class, await self._client.list(names.CLASS_KIND))}
 
     async def observe(self, workspace: ParsedWorkspace) -> tuple[Observed, PublicKeys | None]:
         """The namespace and everything of a managed kind in it, whoever made it; and the signing key."""
         name = names.namespace(workspace.name, workspace.uid)
         status = workspace.status
         outside = asyncio.gather(self._client.find("Namespace", name), self._keys.find(workspace.uid))
-        if (
-            status.namespace is None
-        ):  # most likely nothing is there yet: eleven lists less for a new workspace
+        if status.namespace is None:  # most likely nothing is there yet: ten lists less for a new workspace
             live, keys = await outside
             objects, pods = await self._inside(name) if live is not None else ({}, ())
         else:
@@ -124,6 +131,8 @@ class Gatherer:
             return []
 
     async def _data(self, namespace: str, name: str) -> Mapping[str, Any]:
+        if namespace == self._operator_namespace:  # whatever a class allows: signing keys are kept there
+            return {}
         try:
             secret = await self._client.get("Secret", name, namespace)
         except (NotFound, Forbidden):
@@ -139,6 +148,21 @@ def was_ready(status: WorkspaceStatus, generation: int) -> bool:
     )
 
 
+def kept_values(
+    read: SecretSources, observed: Observed, sources: Sequence[SecretSource], uid: str
+) -> Mapping[str, SecretValue]:
+    """Values by name: as read, else as copied last; a source that vanishes takes nothing away."""
+    values = dict(read.values)
+    for source in sources:
+        copy = observed.objects.get(ObjectKey("Secret", copied_secret(source.name)))
+        if source.name in values or copy is None or not carries_our_label(copy, uid):
+            continue
+        value = _decoded((copy.get("data") or {}).get("value"))
+        if value is not None:
+            values[source.name] = value
+    return values
+
+
 def service_ips(observed: Observed) -> Mapping[str, str]:
     """Service name to ClusterIP, as far as they have one."""
     return {
@@ -146,6 +170,13 @@ def service_ips(observed: Observed) -> Mapping[str, str]:
         for key, live in observed.objects.items()
         if key.kind == "Service" and (ip := live.get("spec", {}).get("clusterIP")) not in {None, "", "None"}
     }
+
+
+def delivered_keys(observed: Observed) -> str:
+    """The key set that the workspace's gateway mounts; empty: none."""
+    secret = observed.objects.get(ObjectKey("Secret", names.SESSION_KEYS_SECRET)) or {}
+    value = _decoded((secret.get("data") or {}).get("jwks.json"))
+    return value.reveal().decode(errors="replace") if value is not None else ""
 
 
 def with_written(observed: Observed, written: Sequence[Manifest]) -> Observed:

@@ -10,14 +10,18 @@ from bulkhead import names
 from bulkhead.api.effective import Effective, resolve
 from bulkhead.api.parse import choose_class, parse_workspace
 from bulkhead.api.violation import Violation
+from bulkhead.engine.class_use import class_choice
 from bulkhead.engine.execute import Executor
-from bulkhead.engine.expire import ASK_AGAIN_SECONDS
-from bulkhead.engine.gather import service_ips, with_written
+from bulkhead.engine.expire import ASK_AGAIN_SECONDS, expired_refused
+from bulkhead.engine.facts import DOUBTED_SECONDS
+from bulkhead.engine.gather import delivered_keys, kept_values, service_ips, with_written
 from bulkhead.engine.teardown import tear_down
+from bulkhead.errors import KubeError
 from bulkhead.plan.actions import Delete, Plan
 from bulkhead.plan.events import expired
 from bulkhead.plan.expiry import next_change
 from bulkhead.plan.ownership import namespace_is_ours
+from bulkhead.plan.placement import placement_problem
 from bulkhead.plan.planner import plan
 from bulkhead.plan.refusal import judge_refused
 from bulkhead.plan.verdict import accept, judge
@@ -29,18 +33,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from bulkhead.api.parse import ParsedClass, ParsedWorkspace
+    from bulkhead.api.parse import ParsedWorkspace
+    from bulkhead.engine.class_use import ClassUse, LiveClass
+    from bulkhead.engine.classes import ClassReconciler
     from bulkhead.engine.clock import Clock
     from bulkhead.engine.deadlines import Deadlines
     from bulkhead.engine.echoes import Echoes
     from bulkhead.engine.expire import Expirer, Expiry
+    from bulkhead.engine.facts import FactsSource
     from bulkhead.engine.fleet import Fleet
-    from bulkhead.engine.gather import Gatherer, SecretSources
+    from bulkhead.engine.gather import Gatherer
     from bulkhead.engine.keys import PublicKeys, SigningKeys
     from bulkhead.engine.report import Reporter
-    from bulkhead.errors import KubeError
     from bulkhead.kube.client import KubeClient
     from bulkhead.plan.actions import Action
+    from bulkhead.plan.facts import ClusterFacts
     from bulkhead.plan.observed import Observed
     from bulkhead.plan.verdict import Verdict
     from bulkhead.render.context import RenderContext
@@ -52,6 +59,7 @@ __all__ = ["Parts", "Reconciler"]
 # Up: the objects, then what needed their Services' addresses. More rounds mean that a write did not take.
 _ROUNDS: Final = 4
 _NOT_CONVERGING_SECONDS: Final = 30.0
+_KEYS_AGAIN_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,9 @@ class Parts:
     clock: Clock
     gatherer: Gatherer
     keys: SigningKeys
+    facts: FactsSource
+    classes: ClassReconciler
+    use: ClassUse
     expirer: Expirer
     reporter: Reporter
     echoes: Echoes
@@ -92,6 +103,7 @@ class Reconciler:
     async def reconcile(self, key: str) -> float | None:
         """Bring the workspace nearer to its spec; seconds until it wants to be called again by itself."""
         parts = self._parts
+        since = parts.use.stamp()
         live, classes = await asyncio.gather(parts.gatherer.workspace(key), parts.gatherer.classes())
         if live is None:
             parts.fleet.forget(key)
@@ -104,24 +116,28 @@ class Reconciler:
             return await tear_down(parts, workspace, self._executor())
         resolved = self._resolve(workspace, classes)
         if not isinstance(resolved, Effective):
-            return await self._refuse(workspace, resolved)
+            return await self._refuse(workspace, resolved, classes)
         expiry = await parts.expirer.check(workspace, resolved, parts.clock.now())
         if expiry.due is not None:
             await parts.expirer.delete(workspace)
             parts.reporter.events(workspace, [expired(expiry.due)])
             self._note_expiry(expiry.due.at)
             return 0.0  # the teardown begins with what the API server says now
+        workspace = await self._accept(workspace, resolved, classes[resolved.class_name], since)
         return await self._keep(workspace, resolved, expiry)
 
     def _executor(self) -> Executor:
         return Executor(self._parts.client, self._parts.clock, self._parts.echoes)
 
     def _resolve(
-        self, workspace: ParsedWorkspace, classes: Mapping[str, ParsedClass]
+        self, workspace: ParsedWorkspace, classes: Mapping[str, LiveClass]
     ) -> Effective | Sequence[Violation]:
         if isinstance(workspace.spec, tuple):
             return workspace.spec
-        chosen = choose_class(workspace.spec.class_name, classes)
+        choice = class_choice(workspace, workspace.spec.class_name, classes)
+        if isinstance(choice, Violation):
+            return (choice,)
+        chosen = choose_class(workspace.spec.class_name, choice)
         if isinstance(chosen, Violation):
             return (chosen,)
         cls_name, cls_spec = chosen
@@ -136,15 +152,23 @@ class Reconciler:
             sandbox_image=self._parts.base.sandbox_image,
         )
 
-    async def _refuse(self, workspace: ParsedWorkspace, violations: Sequence[Violation]) -> float | None:
+    async def _refuse(
+        self,
+        workspace: ParsedWorkspace,
+        violations: Sequence[Violation],
+        classes: Mapping[str, LiveClass],
+    ) -> float | None:
         """Say so and touch nothing; what runs already keeps its last good deadline."""
         parts = self._parts
         now = parts.clock.now()
         end = workspace.status.expires_at if workspace.status.namespace else None
-        if end is not None and await parts.expirer.check_refused(workspace, now):
-            await parts.expirer.delete(workspace)
-            self._note_expiry(end)
-            return 0.0
+        if end is not None:
+            parsed = {name: cls.parsed for name, cls in classes.items()}
+            if (due := await parts.expirer.check_refused(workspace, parsed, now)) is not None:
+                await parts.expirer.delete(workspace)
+                parts.reporter.events(workspace, [expired_refused(end)])
+                self._note_expiry(due)
+                return 0.0
         verdict = judge_refused(
             violations, previous=workspace.status, generation=workspace.generation, now=now
         )
@@ -154,19 +178,24 @@ class Reconciler:
 
     async def _keep(self, workspace: ParsedWorkspace, effective: Effective, expiry: Expiry) -> float | None:
         """Bring up, repair, prune."""
-        workspace = await self._accept(workspace, effective)
-        (observed, keys), sources = await asyncio.gather(
-            self._parts.gatherer.observe(workspace), self._parts.gatherer.secrets(effective.secrets)
+        parts = self._parts
+        (observed, keys), sources, cluster = await asyncio.gather(
+            parts.gatherer.observe(workspace),
+            parts.gatherer.secrets(effective.secrets),
+            self._cluster(effective),
         )
         if expiry.heard is not None:
             heard = max(expiry.heard, observed.last_activity or expiry.heard)
             observed = replace(observed, last_activity=heard)
-        ours = observed.namespace is None or namespace_is_ours(observed, effective.uid)
-        if keys is None and ours:
-            keys = await self._parts.keys.make(workspace.name, workspace.uid)
-        observed = replace(observed, missing_secret_sources=sources.missing)
-        turn = await self._rounds(workspace, effective, observed, self._context(keys, sources))
-        now = self._parts.clock.now()
+        keys, keys_again = await self._turn_keys(workspace, effective, observed, keys)
+        observed = replace(observed, missing_secret_sources=sources.missing, cluster=cluster)
+        context = replace(
+            parts.base,
+            jwks=keys.jwks if keys is not None else "",
+            secret_values=kept_values(sources, observed, effective.secrets, effective.uid),
+        )
+        turn = await self._rounds(workspace, effective, observed, context)
+        now = parts.clock.now()
         verdict = judge(
             effective,
             turn.desired,
@@ -180,30 +209,59 @@ class Reconciler:
         self._note(workspace, turn, verdict, wrote_status=wrote)
         if turn.failure is not None:
             raise turn.failure
-        return self._again_seconds(effective, turn, verdict, expiry, now)
+        again = self._again_seconds(effective, turn, verdict, expiry, now)
+        return min((each for each in (again, keys_again) if each is not None), default=None)
 
-    async def _accept(self, workspace: ParsedWorkspace, effective: Effective) -> ParsedWorkspace:
-        """Ready=Unknown for a new generation, then our finalizer, before anything else is written."""
-        verdict = accept(effective, workspace.status, self._parts.clock.now())
+    async def _cluster(self, effective: Effective) -> ClusterFacts | None:
+        """What the cluster can run; that it cannot is only believed of what was read just now."""
+        facts = await self._parts.facts.current()
+        if placement_problem(effective, facts) is None:
+            return facts
+        return await self._parts.facts.current(within_seconds=DOUBTED_SECONDS)
+
+    async def _turn_keys(
+        self, workspace: ParsedWorkspace, effective: Effective, observed: Observed, keys: PublicKeys | None
+    ) -> tuple[PublicKeys | None, float | None]:
+        """The keys as they shall be now, and when the next step of their exchange is due."""
+        if observed.namespace is not None and not namespace_is_ours(observed, effective.uid):
+            return keys, None
+        requested = workspace.annotations.get(names.ROTATE_KEY_ANNOTATION, "")
+        signing, now = self._parts.keys, self._parts.clock.now()
+        if keys is None:
+            made = await signing.make(workspace.name, workspace.uid, requested=requested, now=now)
+            return made, None
+        delivered = delivered_keys(observed)
+        try:
+            return await signing.turn(
+                workspace.name, workspace.uid, keys, requested=requested, delivered=delivered, now=now
+            )
+        except KubeError as error:  # an old key does no harm today; what is not repaired may
+            logs.warning(LogEvent.KEY_NOT_EXCHANGED, error=str(error))
+            return keys, _KEYS_AGAIN_SECONDS
+
+    async def _accept(
+        self, workspace: ParsedWorkspace, effective: Effective, cls: LiveClass, since: int
+    ) -> ParsedWorkspace:
+        """Ready=Unknown for a new generation, then our finalizers, before anything else is written."""
+        parts = self._parts
+        verdict = accept(effective, workspace.status, parts.clock.now())
         if verdict is not None:
-            live = await self._parts.reporter.status(workspace, verdict.status)
-            self._parts.reporter.events(workspace, verdict.events)
+            live = await parts.reporter.status(workspace, verdict.status)
+            parts.reporter.events(workspace, verdict.events)
             workspace = parse_workspace(live) if live is not None else workspace
         if names.FINALIZER in workspace.finalizers:
             return workspace
-        live = await self._parts.client.set_finalizers(
-            names.WORKSPACE_KIND,
-            workspace.name,
-            [*workspace.finalizers, names.FINALIZER],
-            resource_version=workspace.resource_version,
-        )
-        self._parts.echoes.remember(live)
+        with parts.use.entering(cls.parsed.name, since):
+            await parts.classes.hold(cls)
+            live = await parts.client.set_finalizers(
+                names.WORKSPACE_KIND,
+                workspace.name,
+                [*workspace.finalizers, names.FINALIZER],
+                resource_version=workspace.resource_version,
+            )
+            parts.fleet.see(live)
+        parts.echoes.remember(live)
         return parse_workspace(live)
-
-    def _context(self, keys: PublicKeys | None, sources: SecretSources) -> RenderContext:
-        return replace(
-            self._parts.base, jwks=keys.jwks if keys is not None else "", secret_values=sources.values
-        )
 
     async def _rounds(
         self, workspace: ParsedWorkspace, effective: Effective, observed: Observed, context: RenderContext
@@ -237,6 +295,7 @@ class Reconciler:
         return replace(
             observed,
             missing_secret_sources=before.missing_secret_sources,
+            cluster=before.cluster,
             last_activity=before.last_activity,
         )
 

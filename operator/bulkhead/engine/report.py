@@ -11,8 +11,9 @@ from bulkhead.kube.events import Happening
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bulkhead.api.parse import ParsedWorkspace
-    from bulkhead.api.status import WorkspaceStatus
+    from bulkhead.api.base import ApiModel
+    from bulkhead.api.parse import ParsedClass, ParsedWorkspace
+    from bulkhead.api.status import ClassStatus, WorkspaceStatus
     from bulkhead.engine.echoes import Echoes
     from bulkhead.kube.client import KubeClient
     from bulkhead.plan.events import EventRecord
@@ -35,11 +36,22 @@ class Reporter:
         """Write the status if it differs from what was read; the live object, or None: nothing written."""
         if status == workspace.status:
             return None
+        return await self._write(names.WORKSPACE_KIND, workspace, status)
+
+    async def class_status(
+        self, cls: ParsedClass, previous: ClassStatus, status: ClassStatus
+    ) -> Manifest | None:
+        """Write the class's status if it differs; the live object, or None: nothing written."""
+        return None if status == previous else await self._write(names.CLASS_KIND, cls, status)
+
+    async def _write(
+        self, kind: str, about: ParsedWorkspace | ParsedClass, status: ApiModel
+    ) -> Manifest | None:
         manifest = {
             "apiVersion": names.API_VERSION,
-            "kind": names.WORKSPACE_KIND,
-            # With the UID, the status of a deleted workspace never lands on its successor of the same name.
-            "metadata": {"name": workspace.name, "uid": workspace.uid},
+            "kind": kind,
+            # With the UID, the status of a deleted object never lands on its successor of the same name.
+            "metadata": {"name": about.name, "uid": about.uid},
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         try:
@@ -51,7 +63,12 @@ class Reporter:
 
     def events(self, workspace: ParsedWorkspace, events: Iterable[EventRecord]) -> None:
         """Queue the Events; they are written beside the work."""
+        self._say(workspace, events, names.WORKSPACE_KIND)
+
+    def class_events(self, cls: ParsedClass, events: Iterable[EventRecord]) -> None:
+        """The same, about a class."""
+        self._say(cls, events, names.CLASS_KIND)
+
+    def _say(self, about: ParsedWorkspace | ParsedClass, events: Iterable[EventRecord], kind: str) -> None:
         for event in events:
-            self._tell(
-                Happening(workspace.name, workspace.uid, event.reason.type, event.reason, event.message)
-            )
+            self._tell(Happening(about.name, about.uid, event.reason.type, event.reason, event.message, kind))

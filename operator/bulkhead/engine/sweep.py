@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bulkhead import names
 from bulkhead.api.parse import parse_workspace
+from bulkhead.engine.classes import class_key
 from bulkhead.engine.queue import Priority
 from bulkhead.errors import BulkheadError
 from bulkhead.telemetry import logs
@@ -59,17 +60,23 @@ class Sweeper:
             await asyncio.sleep(self._interval_seconds * (0.8 + 0.4 * self._random()))
 
     async def sweep(self, spread_seconds: float) -> None:
-        """Queue every workspace, those that are gone included; report namespaces that nobody owns."""
-        workspaces, namespaces = await asyncio.gather(
+        """Queue every workspace and class, those gone included; report namespaces that nobody owns."""
+        workspaces, classes, namespaces = await asyncio.gather(
             self._client.list(names.WORKSPACE_KIND),
+            self._client.list(names.CLASS_KIND),
             self._client.list("Namespace", label_selector=names.MANAGED_SELECTOR),
         )
+        for cls in classes:
+            self._fleet.see_class(cls)
         listed = {workspace["metadata"]["name"]: workspace for workspace in workspaces}
         for workspace in workspaces:
             self._fleet.see(workspace)
             self._seed(workspace)
         for key in listed.keys() | set(self._fleet.names()):
             self._queue.add_after(key, spread_seconds * self._random(), Priority.BACKGROUND)
+        self._fleet.complete = True
+        for name in self._fleet.class_names():
+            self._queue.add_after(class_key(name), spread_seconds * self._random(), Priority.BACKGROUND)
         orphans = [space for space in namespaces if not _is_owned(space, listed)]
         for space in orphans:
             logs.warning(LogEvent.ORPHAN_FOUND, namespace=space["metadata"]["name"])

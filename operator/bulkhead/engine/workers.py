@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from bulkhead.engine.classes import class_of_key
 from bulkhead.engine.queue import Priority, QueueClosed
 from bulkhead.errors import AlreadyExists, BulkheadError, Conflict, NamespaceTerminating
 from bulkhead.telemetry import logs
@@ -58,7 +59,9 @@ class Workers:
             except QueueClosed:
                 return
             try:
-                with logs.reconcile_scope(workspace=key, reconcile=self._new_id()):
+                cls = class_of_key(key)
+                subject = {"workspace": key} if cls is None else {"class": cls}
+                with logs.reconcile_scope(**subject, reconcile=self._new_id()):
                     await self._one(key)
             finally:
                 self._queue.done(key)

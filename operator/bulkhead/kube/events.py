@@ -1,4 +1,4 @@
-"""Kubernetes Events about workspaces: written beside the work, at most once a window, never in its way."""
+"""Events about workspaces and classes: written beside the work, at most once a window, never in its way."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ _REMEMBERED: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something to tell about one workspace; equal ones inside the window are told once."""
+    """Something to tell about one workspace or class; equal ones inside the window are told once."""
 
-    workspace: str
-    workspace_uid: str
+    name: str
+    uid: str
     type: str  # Normal or Warning
     reason: str
     note: str
+    kind: str = names.WORKSPACE_KIND
     action: str = "Reconcile"
 
 
@@ -107,7 +108,7 @@ class EventWriter:
             await self._first(happening, now)
 
     async def _first(self, happening: Happening, now: float) -> None:
-        name = f"{happening.workspace}.{self._new_id()}"
+        name = f"{happening.name}.{self._new_id()}"
         await self._client.create(self._manifest(happening, name))
         self._told[happening] = _Told(name, now, 1)
         while len(self._told) > _REMEMBERED:
@@ -130,8 +131,8 @@ class EventWriter:
             "note": happening.note[:_NOTE_LENGTH],
             "regarding": {
                 "apiVersion": names.API_VERSION,
-                "kind": names.WORKSPACE_KIND,
-                "name": happening.workspace,
-                "uid": happening.workspace_uid,
+                "kind": happening.kind,
+                "name": happening.name,
+                "uid": happening.uid,
             },
         }

@@ -69,9 +69,11 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
             Resource("ReplicationController", "", "v1", "replicationcontrollers"),
             Resource("StatefulSet", _APPS, "v1", "statefulsets"),
             Resource("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
-            Resource("Role", _RBAC, "v1", "roles"),
             Resource("RoleBinding", _RBAC, "v1", "rolebindings"),
             Resource("Lease", "coordination.k8s.io", "v1", "leases"),
+            # Read only: what the cluster can run.
+            Resource("Node", "", "v1", "nodes", namespaced=False),
+            Resource("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
             Resource("Event", "events.k8s.io", "v1", "events"),
         )
     }

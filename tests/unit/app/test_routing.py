@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from support.clocks import LoopClock
+from support.fake_api import FakeApi
 
 from bulkhead import names
 from bulkhead.app.relevance import Relevance
 from bulkhead.app.routing import Router
+from bulkhead.engine.deadlines import TokenBucket
 from bulkhead.engine.echoes import Echoes
+from bulkhead.engine.facts import FactsSource
 from bulkhead.engine.fleet import Fleet
 from bulkhead.engine.queue import WorkQueue
+from bulkhead.engine.spread import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bulkhead.kube.client import KubeClient
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -26,9 +34,24 @@ class Scene:
     def __init__(self) -> None:
         self.queue = WorkQueue(random=lambda: 1.0)
         self.fleet, self.echoes = Fleet(), Echoes()
-        self.router = Router(self.queue, self.fleet, self.echoes, Relevance())
+        clock = LoopClock()
+        self.spread = Spread(self.queue, TokenBucket(20, 20, clock))
+        self.api = FakeApi(clock)
+        self.facts = FactsSource(cast("KubeClient", self.api), clock)
+        self.router = Router(
+            queue=self.queue,
+            spread=self.spread,
+            fleet=self.fleet,
+            facts=self.facts,
+            echoes=self.echoes,
+            relevance=Relevance(),
+        )
 
     async def queued(self) -> list[str]:
+        """Everything that was added; what is spread has had its time."""
+        running = asyncio.create_task(self.spread.run())
+        await asyncio.sleep(60)
+        running.cancel()
         keys = []
         while len(self.queue):
             key = await self.queue.get()
@@ -111,14 +134,101 @@ async def test_our_own_writes_are_no_news() -> None:
     assert await scene.queued() == ["acme"]
 
 
+def workspace_class(generation: int = 1, version: str = "1", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "standard", "uid": "k-1", "generation": generation, "resourceVersion": version}
+    return {"metadata": metadata, "spec": spec}
+
+
 async def test_a_class_edit_reaches_its_workspaces_and_those_without_a_choice() -> None:
     """A raised ceiling or a new denied range counts at once, not at the next sweep."""
     scene = Scene()
     for name, class_name in (("a", "standard"), ("b", "other"), ("c", None)):
         scene.know(name, name, class_name)
-    scene.router.workspace_class("MODIFIED", {"metadata": {"name": "standard"}})
+    scene.fleet.see_class(workspace_class())
+    scene.router.workspace_class("MODIFIED", workspace_class(2))
 
-    assert await scene.queued() == ["a", "c"]
+    assert await scene.queued() == ["class/standard", "a", "c"]
+
+
+async def test_a_class_whose_status_changes_is_no_news_to_its_workspaces() -> None:
+    """Each workspace that comes changes its class's status; that must not wake all the others."""
+    scene = Scene()
+    scene.know("a", "a", "standard")
+    scene.fleet.see_class(workspace_class())
+    scene.router.workspace_class("MODIFIED", workspace_class(version="2"))
+
+    assert await scene.queued() == ["class/standard"]
+
+
+async def test_what_we_wrote_on_a_class_is_no_news_at_all() -> None:
+    """Else each status would lead to a reconcile that finds nothing."""
+    scene = Scene()
+    scene.fleet.see_class(workspace_class())
+    scene.echoes.remember(workspace_class(version="2"))
+    scene.router.workspace_class("MODIFIED", workspace_class(version="2"))
+
+    assert await scene.queued() == []
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "DELETED"])
+async def test_a_class_that_comes_or_goes_reaches_who_names_it(kind: str) -> None:
+    """A workspace that is Stalled for want of its class must not wait for the sweep."""
+    scene = Scene()
+    scene.know("a", "a", "standard")
+    scene.router.workspace_class(kind, workspace_class())
+
+    assert await scene.queued() == ["class/standard", "a"]
+
+
+async def test_the_list_of_classes_at_start_queues_nothing() -> None:
+    """The sweep brings them all; an edit that a broken watch missed is noticed in a later list."""
+    scene = Scene()
+    scene.know("a", "a", "standard")
+    scene.router.workspace_class(None, workspace_class())
+    at_start = await scene.queued()
+    scene.router.workspace_class(None, workspace_class(2))
+
+    assert (at_start, await scene.queued()) == ([], ["class/standard", "a"])
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "DELETED"])
+async def test_a_runtime_class_reaches_every_workspace_of_the_classes_that_name_it(kind: str) -> None:
+    """Pods that could not be contained may start now, or no longer; what was read before is over."""
+    scene = Scene()
+    for name, class_name in (("a", "standard"), ("b", "other")):
+        scene.know(name, name, class_name)
+    scene.fleet.see_class(workspace_class(isolation={"level": "Sandboxed", "runtimeClassName": "gvisor"}))
+    await scene.facts.current()
+    scene.router.runtime_class(kind, {"metadata": {"name": "gvisor"}})
+    await scene.facts.current()
+
+    assert await scene.queued() == ["class/standard", "a"]
+    assert scene.api.calls["list", "RuntimeClass"] == 2
+
+
+async def test_a_runtime_class_that_nobody_names_wakes_nobody() -> None:
+    """Clusters have others."""
+    scene = Scene()
+    scene.know("a", "a", "standard")
+    scene.fleet.see_class(workspace_class())
+    scene.router.runtime_class("ADDED", {"metadata": {"name": "wasm"}})
+
+    assert await scene.queued() == []
+
+
+async def test_a_guard_that_ends_its_wait_is_news() -> None:
+    """Else a tenant's agents would be called waiting until the next sweep."""
+    scene = Scene()
+
+    def guarded(**state: Any) -> dict[str, Any]:
+        guard = {"name": "guard", "ready": False, "state": state}
+        return child("Pod", status={"phase": "Pending", "initContainerStatuses": [guard]})
+
+    scene.router.child("ADDED", guarded(running={"startedAt": "2026-12-01T12:00:00Z"}))
+    await scene.queued()
+    scene.router.child("MODIFIED", guarded(terminated={"reason": "Completed", "exitCode": 0}))
+
+    assert await scene.queued() == ["acme"]
 
 
 async def test_a_deleted_workspace_is_reconciled_once_more() -> None:

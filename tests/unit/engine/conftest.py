@@ -12,9 +12,12 @@ from support.fake_api import FakeApi
 from support.store import DELETED_AT
 
 from bulkhead import names
+from bulkhead.engine.class_use import ClassUse
+from bulkhead.engine.classes import ClassReconciler
 from bulkhead.engine.deadlines import Deadlines, TokenBucket
 from bulkhead.engine.echoes import Echoes
 from bulkhead.engine.expire import Expirer
+from bulkhead.engine.facts import FactsSource
 from bulkhead.engine.fleet import Fleet
 from bulkhead.engine.gather import Gatherer
 from bulkhead.engine.keys import SigningKeys
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from bulkhead.kube.events import Happening
 
 OPERATOR_NAMESPACE = "bulkhead-system"
+KEY_AGE_SECONDS = 720 * 3600.0
 
 
 @dataclass
@@ -56,14 +60,28 @@ class Engine:
         self.deadlines = Deadlines(self.clock, self.woken.append, TokenBucket(1000, 1000, self.clock))
         self.echoes, self.fleet = Echoes(), Fleet()
         client = cast("KubeClient", self.api)
-        keys = SigningKeys(client, OPERATOR_NAMESPACE)
+        keys = SigningKeys(client, OPERATOR_NAMESPACE, max_age_seconds=KEY_AGE_SECONDS)
+        facts, use = FactsSource(client, self.clock), ClassUse()
+        reporter = Reporter(client, self.echoes, self.told.append)
+        self.fleet.complete = True
         self.parts = Parts(
             client=client,
             clock=self.clock,
-            gatherer=Gatherer(client, keys),
+            gatherer=Gatherer(client, keys, operator_namespace=OPERATOR_NAMESPACE),
             keys=keys,
+            facts=facts,
+            classes=ClassReconciler(
+                client=client,
+                clock=self.clock,
+                fleet=self.fleet,
+                facts=facts,
+                reporter=reporter,
+                echoes=self.echoes,
+                use=use,
+            ),
+            use=use,
             expirer=Expirer(client, self.activity),
-            reporter=Reporter(client, self.echoes, self.told.append),
+            reporter=reporter,
             echoes=self.echoes,
             deadlines=self.deadlines,
             fleet=self.fleet,

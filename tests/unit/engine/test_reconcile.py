@@ -27,8 +27,9 @@ async def test_status_and_finalizer_are_written_before_any_other_work(engine: En
     engine.api.make_workspace("acme", SPEC)
     await engine.reconcile()
 
-    assert engine.api.history[:4] == [
+    assert engine.api.history[:5] == [
         ("status", "TenantWorkspace", "acme"),
+        ("patch", "WorkspaceClass", "standard"),
         ("patch", "TenantWorkspace", "acme"),
         ("create", "Secret", names.signing_key(engine.api.workspace("acme")["metadata"]["uid"])),
         ("create", "Namespace", engine.namespace()),
@@ -125,7 +126,7 @@ async def test_a_foreign_namespace_is_not_touched(engine: Engine) -> None:
 
     assert engine.api.store.objects["Namespace", None, engine.namespace()] == before
     assert engine.api.condition("acme", "Stalled") == ("True", "NamespaceConflict")
-    assert {kind for _, kind, _ in engine.api.history} == {"TenantWorkspace"}
+    assert {kind for _, kind, _ in engine.api.history} == {"TenantWorkspace", "WorkspaceClass"}
 
 
 async def test_a_namespace_made_by_somebody_meanwhile_is_not_adopted(engine: Engine) -> None:

@@ -86,11 +86,11 @@ async def test_list_follows_pages_and_fills_in_the_kind(client: KubeClient, serv
     server.reply(200, {"metadata": {"continue": "t"}, "items": [{"metadata": {"name": "a"}}]})
     server.reply(200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]})
 
-    found = await client.list("Role", "bh-a", label_selector="x=y")
+    found = await client.list("RoleBinding", "bh-a", label_selector="x=y")
 
     assert [item["metadata"]["name"] for item in found] == ["a", "b"]
     assert {(item["apiVersion"], item["kind"]) for item in found} == {
-        ("rbac.authorization.k8s.io/v1", "Role")
+        ("rbac.authorization.k8s.io/v1", "RoleBinding")
     }
     assert [request.query for request in server.seen] == [
         {"limit": "500", "labelSelector": "x=y"},
@@ -106,7 +106,7 @@ async def test_list_starts_over_without_pages_when_the_token_expired(
     server.reply(410, refusal("Expired"))
     server.reply(200, {"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]})
 
-    found = await client.list("Role")
+    found = await client.list("RoleBinding")
 
     assert [item["metadata"]["name"] for item in found] == ["a", "b"]
 
@@ -143,10 +143,10 @@ async def test_each_refusal_has_its_class(
         server.reply(status, body)
 
     with pytest.raises(errors.KubeError) as caught:
-        await client.get("Role", "r", "bh-a")
+        await client.get("RoleBinding", "r", "bh-a")
 
     assert type(caught.value) is expected
-    assert str(caught.value).startswith(f"get Role bh-a/r: {status} ")
+    assert str(caught.value).startswith(f"get RoleBinding bh-a/r: {status} ")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
