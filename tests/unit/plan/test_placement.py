@@ -219,6 +219,15 @@ def test_a_quota_beyond_all_nodes_is_told_once_and_harms_nothing() -> None:
     assert EventReason.QUOTA_EXCEEDS_NODES not in events(again)
 
 
+def test_disk_counts_where_nodes_say_how_much_they_have() -> None:
+    """A key of the quota like the others; a node that names none would make every quota too large."""
+    spec = effective(quota=Quota(ephemeral_storage="41Gi"))
+    nodes = tuple(replace(node, ephemeral_bytes=20 * 1024**3) for node in CLUSTER.nodes)
+
+    assert quota_beyond_nodes(spec, replace(CLUSTER, nodes=nodes)).endswith(": ephemeralStorage 41Gi of 40Gi")
+    assert quota_beyond_nodes(spec, CLUSTER) == ""
+
+
 def test_only_fitting_nodes_count_for_the_quota() -> None:
     """Room outside the pool is room for others."""
     spec = replace(SPEC, quota=Quota(cpu="5", pods=100))
