@@ -169,3 +169,10 @@ class Reason(Documented):
         "ApiError",
         "The API server refuses or fails a request; the message has its words. Tried again.",
     )
+    INTERNAL_ERROR = (
+        "InternalError",
+        (
+            "The operator failed in a way that nobody foresaw: a bug. Its log has the traceback; it tries again."
+            " Other workspaces are not affected."
+        ),
+    )
