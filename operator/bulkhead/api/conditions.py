@@ -172,7 +172,7 @@ class Reason(Documented):
     INTERNAL_ERROR = (
         "InternalError",
         (
-            "The operator failed in a way that nobody foresaw: a bug. Its log has the traceback; it tries again."
-            " Other workspaces are not affected."
+            "The operator failed in a way that nobody foresaw: a bug. Its log has the traceback; it tries "
+            "again. Other workspaces are not affected."
         ),
     )
