@@ -74,8 +74,8 @@ def _beyond(quota: Quota, nodes: Sequence[NodeFacts]) -> list[str]:
     disk = sum(node.ephemeral_bytes for node in nodes)
     pods = sum(node.pods for node in nodes)
     found: list[str] = []
-    if quota.cpu is not None and quantity.millicores(quota.cpu) > cpu:
-        found.append(f"cpu {quota.cpu} of {quantity.format_millicores(cpu)}")
+    if quota.cpu is not None and (wanted := quantity.millicores(quota.cpu)) > cpu:
+        found.append(f"cpu {quantity.format_millicores(wanted)} of {quantity.format_millicores(cpu)}")
     if quota.memory is not None and quantity.whole(quota.memory) > memory:
         found.append(f"memory {quota.memory} of {quantity.format_bytes(memory)}")
     asked = quota.ephemeral_storage
