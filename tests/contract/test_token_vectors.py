@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.gateway_config import gateway_config
 
 from bulkhead import names
-from bulkhead_sandbox.config import GatewayConfig
 from bulkhead_sandbox.gateway.auth import KeyRing, Sessions
 from bulkhead_sandbox.logs import Log
 from bulkhead_wire.keys import Jwks, SigningKey, jwks_json
@@ -80,22 +80,14 @@ def test_wire_refuses_each_bad_token_for_its_reason(vector: dict[str, Any]) -> N
 
 def test_gateway_accepts_and_refuses_the_same(vector: dict[str, Any], tmp_path: Path) -> None:
     """Operator and gateway would disagree on who may come in."""
-    jwks_file = tmp_path / "jwks.json"
-    jwks_file.write_text(vector["jwks"])
+    (tmp_path / "jwks.json").write_text(vector["jwks"])
     expected = vector["expected"]
-    config = GatewayConfig(
-        workspace="acme",
+    config = gateway_config(
+        tmp_path,
         workspace_uid=expected["workspace_uid"],
         audience=expected["audience"],
         issuer=expected["issuer"],
         session_epoch=expected["epoch"],
-        listen=0,
-        operator_listen=0,
-        health_listen=0,
-        guard_listen=0,
-        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
-        jwks_file=str(jwks_file),
-        tools=(),
     )
 
     def clock() -> float:

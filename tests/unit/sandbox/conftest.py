@@ -10,8 +10,9 @@ import aiohttp
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
+from support.gateway_config import WORKSPACE_UID, gateway_config
 
-from bulkhead_sandbox.config import GatewayConfig, ToolConfig
+from bulkhead_sandbox.config import ToolConfig
 from bulkhead_sandbox.gateway import upstream_session
 from bulkhead_sandbox.gateway.activity import Activity
 from bulkhead_sandbox.gateway.app import Gateway
@@ -26,7 +27,7 @@ from bulkhead_sandbox.tool_runner.child import Commands
 from bulkhead_sandbox.tool_runner.functions import FUNCTIONS
 from bulkhead_sandbox.tool_runner.server import McpServer
 from bulkhead_wire.keys import SigningKey, jwks_json
-from bulkhead_wire.token import audience, new_claims, sign
+from bulkhead_wire.token import new_claims, sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 NOW = 1_800_000_000.0
-UID = "3f0c2b7e-52f1-4f6e-9a3c-0d6f5f1f7b10"
+UID = WORKSPACE_UID
 KEY = SigningKey.from_seed(b"\x01" * 32)
 
 
@@ -133,20 +134,7 @@ async def gateway_for(
     """A gateway in front of these tools."""
     jwks_file = folder / "jwks.json"
     jwks_file.write_text(jwks_json([KEY]))
-    config = GatewayConfig(
-        workspace="acme",
-        workspace_uid=UID,
-        audience=audience(UID),
-        issuer="bulkhead",
-        session_epoch=epoch,
-        listen=0,
-        operator_listen=0,
-        health_listen=0,
-        guard_listen=0,
-        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
-        jwks_file=str(jwks_file),
-        tools=tools,
-    )
+    config = gateway_config(folder, session_epoch=epoch, tools=tools)
     lines: list[dict[str, Any]] = []
     log = Log(lambda line: lines.append(orjson.loads(line)), clock)
     metrics = Metrics()

@@ -14,7 +14,7 @@ from bulkhead_sandbox.clock import rfc3339
 from bulkhead_sandbox.gateway.auth import bearer_token
 from bulkhead_sandbox.gateway.mcp_client import Caller
 from bulkhead_sandbox.gateway.tools import ToolCall
-from bulkhead_sandbox.problems import CONTENT_TYPE, Problem, Slug, problem_body
+from bulkhead_sandbox.problems import CONTENT_TYPE, Problem, Slug
 from bulkhead_sandbox.shape import ShapeError, decode
 from bulkhead_wire import strict_json
 from bulkhead_wire.token import SessionClaims, TokenRefused
@@ -184,12 +184,12 @@ def _json(value: Any) -> web.Response:
 
 
 def _problem(problem: Problem, request_id: str) -> web.Response:
-    slug = problem.slug
     response = web.Response(
-        body=problem_body(slug, instance=request_id, detail=problem.detail, field=problem.field),
-        status=slug.status,
+        body=problem.body(request_id),
+        status=problem.slug.status,
         content_type=CONTENT_TYPE,
+        headers=problem.headers,
     )
-    if slug is Slug.INVALID_TOKEN:
+    if problem.slug is Slug.INVALID_TOKEN:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return response
