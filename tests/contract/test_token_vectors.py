@@ -17,6 +17,7 @@ from bulkhead_wire.token import (
     ISSUER,
     Expected,
     SessionClaims,
+    TighterLimits,
     TokenRefused,
     audience,
     new_claims,
@@ -37,7 +38,7 @@ def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_vectors_are_there() -> None:
     """An empty folder would pass every test below."""
-    assert len(VECTORS) == 1
+    assert len(VECTORS) == 2
 
 
 def test_keys_of_the_vector_are_read_and_written_the_same(vector: dict[str, Any]) -> None:
@@ -59,6 +60,10 @@ def test_operator_signs_exactly_the_accepted_token(vector: dict[str, Any]) -> No
         ttl_seconds=vector["claims"]["exp"] - vector["claims"]["iat"],
         session_id=bytes(range(16)),
         token_id=bytes(range(16, 32)),
+        role=vector["claims"].get("role", "user"),
+        actors=claims.actors,
+        proof_key=vector["claims"].get("cnf", {}).get("jkt"),
+        limits=TighterLimits(**vector["claims"]["lim"]) if "lim" in vector["claims"] else None,
     )
     assert made == claims
     assert sign(made, SigningKey.from_seed(bytes.fromhex(vector["seed_hex"]))) == vector["accepted"]
