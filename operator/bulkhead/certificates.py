@@ -6,6 +6,7 @@ and nothing else: path length 0, its key may only sign certificates (RFC 5280 4.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
@@ -21,8 +22,9 @@ from bulkhead.errors import InvalidValue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["KeyPair", "new_authority", "new_server"]
+__all__ = ["KeyPair", "certificates_in", "ends_at", "new_authority", "new_server"]
 
+_PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----\n.+?\n-----END CERTIFICATE-----\n", re.DOTALL)
 _BACKDATED: Final = timedelta(minutes=5)  # nodes' clocks differ
 
 
@@ -83,6 +85,19 @@ class KeyPair:
         if not isinstance(found, ec.EllipticCurvePrivateKey):
             raise ValueError("not an elliptic curve key")  # noqa: TRY004 - a value, not a programmer's type
         return found
+
+
+def certificates_in(bundle: str) -> tuple[str, ...]:
+    """Each certificate of a PEM bundle, in order; what is not a certificate is passed over."""
+    return tuple(_PEM.findall(bundle))
+
+
+def ends_at(certificate: str) -> datetime:
+    """When nobody believes it any more, aware UTC; InvalidValue if it cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
+    except ValueError as error:
+        raise InvalidValue("certificate", "unreadable", "a PEM certificate") from error
 
 
 def new_authority(name: str, *, now: datetime, lifetime: timedelta) -> KeyPair:
