@@ -122,7 +122,7 @@ def test_the_api_server_can_be_pinned(helm: Helm) -> None:
 def test_a_drain_leaves_one_replica(helm: Helm) -> None:
     """With one replica a budget of one would block every drain for ever."""
     assert 1 == helm().one("PodDisruptionBudget", OPERATOR)["spec"]["minAvailable"]
-    assert {"bulkhead-canary"} == {
+    assert {"bulkhead-canary", "bulkhead-issuer"} == {
         each["metadata"]["name"] for each in helm("replicaCount=1").all("PodDisruptionBudget")
     }
 

@@ -30,6 +30,7 @@ from bulkhead.engine.expire import Expirer
 from bulkhead.engine.facts import FactsSource
 from bulkhead.engine.fleet import Fleet
 from bulkhead.engine.gather import Gatherer
+from bulkhead.engine.issuer_tls import IssuerTls
 from bulkhead.engine.keys import SigningKeys
 from bulkhead.engine.queue import Priority, WorkQueue
 from bulkhead.engine.reconcile import Parts, Reconciler
@@ -187,6 +188,7 @@ class Operator:
                 ("lease", election.hold()),
                 ("events", events.run()),
                 ("deadlines", deadlines.run()),
+                *([("issuer-tls", self._issuer_tls(client).run())] if self._settings.issuer else []),
                 ("spread", self._spread.run()),
                 ("sweep", sweep.run()),
                 ("stop", self._stopping.wait()),
@@ -229,6 +231,15 @@ class Operator:
             task.cancel()
         await asyncio.gather(doing, stopped, return_exceptions=True)
         return doing.done() and not doing.cancelled() and doing.exception() is None
+
+    def _issuer_tls(self, client: KubeClient) -> IssuerTls:
+        chosen = self._settings
+        return IssuerTls(
+            client,
+            chosen.operator_namespace,
+            cluster_domain=chosen.cluster_domain,
+            now=self._clock.now,
+        )
 
     async def _watch(self, facts: FactsSource) -> None:
         """Run kopf until it ends; watches that cannot go on end the process, which is started again."""
