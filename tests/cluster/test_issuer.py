@@ -28,8 +28,9 @@ ask = json.load(sys.stdin)
 identity = open(f"/identity/{ask['identity']}").read().strip()
 request = urllib.request.Request(ask["url"], method="POST", data=json.dumps(ask["body"]).encode(),
     headers={"Authorization": f"Bearer {identity}", "Content-Type": "application/json"})
+context = ssl.create_default_context(cadata=ask["ca"])
 try:
-    with urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cadata=ask["ca"])) as done:
+    with urllib.request.urlopen(request, timeout=10, context=context) as done:
         status, body = done.status, done.read()
 except urllib.error.HTTPError as error:
     status, body = error.code, error.read()
