@@ -25,6 +25,7 @@ from bulkhead.engine.class_use import ClassUse
 from bulkhead.engine.classes import ClassReconciler, class_key, class_of_key
 from bulkhead.engine.clock import SystemClock
 from bulkhead.engine.deadlines import Deadlines, TokenBucket
+from bulkhead.engine.door import GatewayDoor
 from bulkhead.engine.echoes import Echoes
 from bulkhead.engine.expire import Expirer
 from bulkhead.engine.facts import FactsSource
@@ -159,6 +160,7 @@ class Operator:
             on_drop=_dropped,
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        door = GatewayDoor(session, client, self._settings.operator_namespace, clock=self._clock)
         deadlines = Deadlines(
             self._clock,
             self._queue.add,
@@ -167,7 +169,7 @@ class Operator:
         facts = FactsSource(client, self._clock)
         workers = Workers(
             self._queue,
-            self._reconcile(self._parts(client, events, deadlines, session, facts)),
+            self._reconcile(self._parts(client, events, deadlines, door, facts)),
             metrics=self._metrics,
             count=self._settings.workers,
             timeout_seconds=self._settings.reconcile_timeout_seconds,
@@ -296,7 +298,7 @@ class Operator:
         client: KubeClient,
         events: EventWriter,
         deadlines: Deadlines,
-        session: aiohttp.ClientSession,
+        door: GatewayDoor,
         facts: FactsSource,
     ) -> Parts:
         namespace = self._settings.operator_namespace
@@ -319,7 +321,7 @@ class Operator:
                 use=use,
             ),
             use=use,
-            expirer=Expirer(client, GatewayActivity(session)),
+            expirer=Expirer(client, GatewayActivity(door)),
             reporter=reporter,
             echoes=self._echoes,
             deadlines=deadlines,
