@@ -95,6 +95,15 @@ def opened(token: str, token_type: str, jwks: Jwks) -> dict[str, Any]:
     return _segment(parts[1])
 
 
+def type_of(token: str) -> str | None:
+    """The `typ` that a token claims, unverified: which rules to verify it by; None if that cannot be read."""
+    try:
+        found = _segment(token[:MAX_TOKEN_BYTES].partition(".")[0]).get("typ")
+    except TokenRefused:
+        return None
+    return found if isinstance(found, str) else None
+
+
 def text(payload: Mapping[str, Any], name: str) -> str:
     """A claim that is text."""
     value = payload.get(name)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from support.gateway_config import gateway_config
+from support.gateway_state import MemoryState
 
 from bulkhead import names
-from bulkhead_sandbox.gateway.auth import KeyRing, Sessions
+from bulkhead_sandbox.gateway.sessions import Delegation, EpochFile, KeyRing, Proofs, Sessions
 from bulkhead_sandbox.logs import Log
 from bulkhead_wire.keys import Jwks, SigningKey, jwks_json
 from bulkhead_wire.token import (
@@ -86,23 +87,33 @@ def test_wire_refuses_each_bad_token_for_its_reason(vector: dict[str, Any]) -> N
 def test_gateway_accepts_and_refuses_the_same(vector: dict[str, Any], tmp_path: Path) -> None:
     """Operator and gateway would disagree on who may come in."""
     (tmp_path / "jwks.json").write_text(vector["jwks"])
+    (tmp_path / "epoch").write_text(str(vector["expected"]["epoch"]))
     expected = vector["expected"]
     config = gateway_config(
         tmp_path,
         workspace_uid=expected["workspace_uid"],
         audience=expected["audience"],
         issuer=expected["issuer"],
-        session_epoch=expected["epoch"],
     )
 
     def clock() -> float:
         return float(vector["now"])
 
-    sessions = Sessions(config, KeyRing(config.jwks_file, clock, Log(bytes, clock)), clock)
-    assert sessions.verified(vector["accepted"]).wire() == vector["claims"]
+    log, state = Log(bytes, clock), MemoryState()
+    sessions = Sessions(
+        config,
+        keys=KeyRing(config.jwks_file, clock, log),
+        epoch_file=EpochFile(config.epoch_file, clock, log),
+        pushed=state,
+        seen=state,
+        delegation=Delegation(bytes(32), config.audience, bytes),
+        proofs=Proofs(clock),
+        clock=clock,
+    )
+    assert sessions.claims(vector["accepted"]).wire() == vector["claims"]
     for refused in vector["refused"]:
         with pytest.raises(TokenRefused):
-            sessions.verified(refused["token"])
+            sessions.claims(refused["token"])
 
 
 def test_operator_and_wire_name_the_same_audience() -> None:

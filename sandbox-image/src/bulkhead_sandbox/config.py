@@ -94,19 +94,20 @@ class GatewayConfig:
     workspace_uid: str
     audience: str
     issuer: str
-    session_epoch: int
     listen: Port
     operator_listen: Port
     health_listen: Port
     guard_listen: Port
     canary: str  # host:port of the headless Service
     jwks_file: str
+    epoch_file: str  # tokens of an earlier epoch are revoked
     keys_folder: str  # holds cache-salt.key, tag.key and gateway.key
     data_folder: str  # the only place that is written to
     limits: LimitsConfig
     memory: MemoryConfig
     models: tuple[ModelConfig, ...]
     tools: tuple[ToolConfig, ...]
+    tls_folder: str | None = None  # holds tls.crt and tls.key; none: plain HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

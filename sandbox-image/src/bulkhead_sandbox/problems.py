@@ -40,6 +40,7 @@ class Slug(Enum):
     )
     NOT_FOUND = ("not-found", 404, "There is nothing here", "Look at what the session may use.")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here", "Use another method.")
+    TOO_SLOW = ("too-slow", 408, "The request took too long to arrive", "Send it faster.")
     SESSION_EXISTS = ("session-exists", 409, "The session is there already", "Use it, or delete it first.")
     BODY_TOO_LARGE = ("body-too-large", 413, "The request is too large", "Send less.")
     CONTEXT_TOO_LARGE = (
