@@ -156,7 +156,7 @@ async def gateway_for(folder: Path, clock: FakeClock, **changes: Any) -> AsyncIt
     lines: list[dict[str, Any]] = []
     log = Log(lambda line: lines.append(orjson.loads(line)), clock)
     audit = MemoryTrail()
-    counter = itertools.count(1)
+    counter = itertools.count(2**64)  # unlike the ids of `token`
     outside = Outside(
         wall=clock,
         monotonic=clock,
