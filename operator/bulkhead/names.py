@@ -37,6 +37,8 @@ DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
 # On a TenantWorkspace, for people: another value asks for another signing key. On the Secret: the value that
 # was acted on.
 ROTATE_KEY_ANNOTATION: Final = f"{GROUP}/rotate-signing-key"
+# On a TenantWorkspace, for people: the hash of the record from which on a broken audit log is watched again.
+ACCEPT_AUDIT_ANNOTATION: Final = f"{GROUP}/accept-audit"
 KEY_SINCE_ANNOTATION: Final = f"{GROUP}/signs-since"  # on the Secret of a signing key
 KEY_PUBLISHED_ANNOTATION: Final = f"{GROUP}/next-key-published-at"  # there too, while keys rotate
 
@@ -73,7 +75,7 @@ ISSUER_CA_SECRET: Final = "bulkhead-issuer-ca"  # noqa: S105
 ISSUER_TLS_SECRET: Final = "bulkhead-issuer-tls"  # noqa: S105
 ISSUER_CA_CONFIG_MAP: Final = "bulkhead-issuer-ca"  # what callers need: ca.crt
 CANARY_SERVICE: Final = "bulkhead-canary"  # headless, in the operator's namespace
-SESSION_KEYS_SECRET: Final = "session-keys"  # public keys (jwks.json) for the gateway  # noqa: S105 - a name, no secret
+SESSION_KEYS_SECRET: Final = "session-keys"  # public keys and epoch for the gateway  # noqa: S105 - a name, no secret
 GATEWAY_KEYS_SECRET: Final = "gateway-keys"  # cache salt, tag key, checkpoint key: the gateway's alone  # noqa: S105
 MODEL_KEY_SECRET: Final = "model-key"  # the upstream API key of the chosen model  # noqa: S105
 GATEWAY_DATA: Final = "gateway-data"  # PersistentVolumeClaim of the gateway

@@ -75,6 +75,7 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
             # Read only: what the cluster can run.
             Resource("Node", "", "v1", "nodes", namespaced=False),
             Resource("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
+            Resource("StorageClass", "storage.k8s.io", "v1", "storageclasses", namespaced=False),
             Resource("Event", "events.k8s.io", "v1", "events"),
             # Questions, answered in the reply and kept nowhere.
             Resource("TokenReview", "authentication.k8s.io", "v1", "tokenreviews", namespaced=False),
