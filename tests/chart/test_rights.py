@@ -98,15 +98,19 @@ def test_the_operator_has_nothing_that_only_tenants_need(release: Rendered) -> N
 
 
 def test_the_cluster_is_only_looked_at(release: Rendered) -> None:
-    """A write to nodes or RuntimeClasses would reach below every sandbox."""
+    """A write to nodes, RuntimeClasses or StorageClasses would reach below every sandbox."""
     looking = [
         (resource, rule["verbs"])
         for rule in release.one("ClusterRole", "bulkhead-operator")["rules"]
         for resource in rule["resources"]
-        if resource in {"nodes", "runtimeclasses"}
+        if resource in {"nodes", "runtimeclasses", "storageclasses"}
     ]
 
-    assert [("nodes", ["list"]), ("runtimeclasses", ["list", "watch"])] == looking
+    assert [
+        ("nodes", ["list"]),
+        ("runtimeclasses", ["list", "watch"]),
+        ("storageclasses", ["list"]),
+    ] == looking
 
 
 def test_every_watch_is_allowed(release: Rendered) -> None:
