@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from bulkhead_sandbox.clock import monotonic_seconds, wall_seconds
@@ -11,11 +12,12 @@ from bulkhead_sandbox.config import GatewayConfig, read
 from bulkhead_sandbox.gateway.assembly import Outside, assembled
 from bulkhead_sandbox.gateway.canaries import Canaries, guard_app
 from bulkhead_sandbox.gateway.keys import read_keys
+from bulkhead_sandbox.gateway.tls import ServerTls
 from bulkhead_sandbox.health import health_app
 from bulkhead_sandbox.serve import listening, stop_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from bulkhead_sandbox.logs import Log
 
@@ -37,13 +39,16 @@ async def run(environment: Mapping[str, str], log: Log) -> int:
         log=log,
         draining=stop.is_set,
     )
+    tls = None if config.tls_folder is None else ServerTls(config.tls_folder, wall_seconds, log)
+    context = None if tls is None else tls.context
     async with (
+        _watching(tls),
         assembled(config, read_keys(config.keys_folder), outside) as gateway,
         listening(
             # First here is last to close: pods may start while sessions drain.
             (guard_app(Canaries(config.canary, monotonic_seconds)), config.guard_listen),
-            (gateway.operator_surface, config.operator_listen),
-            (gateway.surface, config.listen),
+            (gateway.operator_surface, config.operator_listen, context),
+            (gateway.surface, config.listen, context),
             (health_app(gateway.checks, gateway.metrics.registry), config.health_listen),
             drain_seconds=_DRAIN_SECONDS,
         ),
@@ -54,3 +59,18 @@ async def run(environment: Mapping[str, str], log: Log) -> int:
         await asyncio.sleep(_LAST_CALLERS_SECONDS)
     log.info("gateway.stopped")
     return 0
+
+
+@asynccontextmanager
+async def _watching(tls: ServerTls | None) -> AsyncIterator[None]:
+    """The certificate, taken anew when it is exchanged."""
+    if tls is None:
+        yield
+        return
+    watching = asyncio.create_task(tls.watching())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
