@@ -60,7 +60,7 @@ class Slug(Enum):
         "reserved-content",
         422,
         "The text holds what only the gateway may write",
-        "Send no system messages, prompt tags or chat-template markers.",
+        "Send no prompt tags, canaries or chat-template markers.",
     )
     UNKNOWN_MODEL = (
         "unknown-model",

@@ -30,7 +30,8 @@ __all__ = ["DRAIN_SECONDS", "listening", "stop_signal"]
 DRAIN_SECONDS: Final = 20.0  # within the pod's grace of 30 s
 # Also how long the headers of one request may take: longer than the 60 s after which most clients and proxies
 # give up an idle connection, so that they, who know of it, close first.
-_IDLE_SECONDS: Final = 75.0
+IDLE_SECONDS: Final = 75.0
+LINGER_SECONDS: Final = 3.0  # for the rest of a body that nobody wants, so that its sender reads the answer
 
 
 def stop_signal() -> asyncio.Event:
@@ -98,7 +99,8 @@ async def listening(
                 access_log=None,
                 handler_cancellation=True,  # a caller that goes away cancels what it asked for
                 auto_decompress=False,  # a small body must not become a large one behind our limits
-                keepalive_timeout=_IDLE_SECONDS,
+                keepalive_timeout=IDLE_SECONDS,
+                lingering_time=LINGER_SECONDS,
                 shutdown_timeout=drain_seconds,
             )
             await runner.setup()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bulkhead_sandbox.gateway.activity import Activity
+from bulkhead_sandbox.gateway.content import Scanner, Tags
 from bulkhead_sandbox.gateway.http.answers import Answers
 from bulkhead_sandbox.gateway.http.operator import OperatorSurface
 from bulkhead_sandbox.gateway.http.own import OwnSession
@@ -95,9 +99,14 @@ async def assembled(
             clock=wall,
         )
         own = OwnSession(config.workspace, delegation=delegation, limiter=limiter, audit=audit, clock=wall)
+        scanner = _scanner(config, keys, metrics)
+        mac = _mac(keys)
         tools = Tools(config.tools, McpClient(upstream), metrics=metrics, log=log)
+        tool_calls = ToolCalls(
+            tools, limiter=limiter, audit=audit, security=security, scanner=scanner, mac=mac
+        )
         surface = Surface(
-            (*own.routes(), *ToolCalls(tools, limiter=limiter, audit=audit).routes()),
+            (*own.routes(), *tool_calls.routes()),
             sessions=sessions,
             activity=activity,
             security=security,
@@ -122,6 +131,21 @@ async def assembled(
                 "draining": lambda: not outside.draining(),
             },
         )
+
+
+def _scanner(config: GatewayConfig, keys: GatewayKeys, metrics: Metrics) -> Scanner:
+    """What looks through all that models and tools say."""
+
+    def count(_name: str) -> None:
+        metrics.security_events.labels("secret_redacted").inc()
+
+    return Scanner(Tags(keys.tag, config.workspace_uid), {}, on_secret=count)
+
+
+def _mac(keys: GatewayKeys) -> Callable[[bytes], str]:
+    """For the audit log: a digest that short texts cannot be guessed from."""
+    key = HKDF(SHA256(), 32, salt=None, info=b"bulkhead audit mac v1").derive(keys.tag)
+    return lambda data: hmac.digest(key, data, "sha256").hex()
 
 
 @asynccontextmanager

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["Ref", "Trail"]
+from bulkhead_sandbox.problems import Problem, Slug
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["Ending", "Ref", "Trail", "recorded"]
 
 Ref = Any  # the audit log's own
 
@@ -20,3 +28,35 @@ class Trail(Protocol):
 
     async def point(self, event: str, outcome: str, /, **fields: Any) -> Any:
         """Something with neither beginning nor end."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """What the second record says."""
+
+    outcome: str = "allow"
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def recorded(audit: Trail, event: str, **fields: Any) -> AsyncIterator[Ending]:
+    """Work between its two records; however it ends, the second one is made and says so."""
+    ref = await audit.begin(event, **fields)
+    ending = Ending()
+    try:
+        yield ending
+    except Problem as problem:
+        if ending.outcome == "allow":
+            ending.outcome = "error"
+        ending.fields.setdefault("why", problem.slug.slug)
+        raise
+    except asyncio.CancelledError:
+        ending.outcome = "truncated"
+        ending.fields["why"] = "client-left"
+        raise
+    except BaseException:
+        ending.outcome = "error"
+        ending.fields["why"] = Slug.INTERNAL.slug
+        raise
+    finally:
+        await audit.end(ref, ending.outcome, **ending.fields)

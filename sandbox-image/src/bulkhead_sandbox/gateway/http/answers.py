@@ -31,7 +31,7 @@ _OF_STATUS: Final = {
 
 
 class Answers:
-    """The middleware of both apps."""
+    """The same for both apps."""
 
     def __init__(
         self, *, metrics: Metrics, clock: Clock, log: Log, draining: Callable[[], bool] = lambda: False
@@ -48,14 +48,16 @@ class Answers:
         request_id = request[REQUEST_ID] = str(uuid.uuid4())
         started_at = self._clock()
         response = await self._response(request, handler, request_id)
-        if not response.prepared:  # a stream is on its way, and has said this itself
-            response.headers["X-Request-Id"] = request_id
-            response.headers[hdrs.CACHE_CONTROL] = "no-store"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            if self._draining():
-                response.force_close()
         self._count(request, response.status, request_id, self._clock() - started_at)
         return response
+
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """For `Application.on_response_prepare`: streams begin before the middleware sees them."""
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if self._draining():
+            response.force_close()
 
     async def _response(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
         try:

@@ -19,15 +19,15 @@ __all__ = ["MAX_BODY_BYTES", "json_body", "shaped_body", "whole_number"]
 T = TypeVar("T")
 MAX_BODY_BYTES: Final = 1024 * 1024
 _MAX_DEPTH: Final = 32
-_BODY_SECONDS: Final = 30.0
+BODY_SECONDS: Final = 30.0
 
 
-async def json_body(request: web.Request, *, seconds: float = _BODY_SECONDS) -> Any:
+async def json_body(request: web.Request) -> Any:
     """The JSON that was sent; Problem if it is too large, too slow, too deep, ambiguous or no JSON."""
     if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
         raise Problem(Slug.UNSUPPORTED_MEDIA_TYPE)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(BODY_SECONDS):
             data = await request.read()  # aiohttp raises 413 beyond client_max_size
     except TimeoutError as error:
         raise Problem(Slug.TOO_SLOW) from error

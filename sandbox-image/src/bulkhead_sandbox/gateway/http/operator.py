@@ -57,6 +57,7 @@ class OperatorSurface:
     def app(self) -> web.Application:
         """For the operator alone (NetworkPolicy and token)."""
         app = web.Application(middlewares=[self._answers.middleware, self._known], client_max_size=4096)
+        app.on_response_prepare.append(self._answers.on_prepare)
         app.router.add_get("/internal/v1/activity", self._get_activity, allow_head=False)
         app.router.add_post("/internal/v1/epoch", self._post_epoch)
         return app

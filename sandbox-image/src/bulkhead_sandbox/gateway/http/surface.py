@@ -49,6 +49,7 @@ class Surface:
     def app(self) -> web.Application:
         """Every route behind a verified token."""
         app = web.Application(middlewares=[self._answers.middleware], client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(self._answers.on_prepare)
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._guarded(route))
         return app
