@@ -54,7 +54,7 @@ async def test_chain_names_everybody_and_ends_at_four(world: World) -> None:
         token = await delegated(world, token, "session", "delegate", actor=actor)
 
     assert (await world.ask("GET", "/v1/session", token)).json["actors"] == ["d", "c", "b", "a"]
-    assert world.audit.records[-1]["act"] == ["c", "b", "a"], "who asked for the last"
+    assert world.audit.records_made[-1]["act"] == ["c", "b", "a"], "who asked for the last"
     fifth = await exchange(world, token, "session", actor="e")
     assert (fifth.status, fifth.json["field"]) == (422, "actor")
 
@@ -202,7 +202,7 @@ async def test_exchange_is_on_record(world: World) -> None:
     """Who handed a right to whom would be known to nobody."""
     token = await delegated(world, world.token("session", "delegate"), "session")
 
-    record = world.audit.records[-1]
+    record = world.audit.records_made[-1]
 
     assert (record["ev"], record["out"], record["why"]) == ("session", "allow", "delegated")
     assert record["target"] == {"jti": payload_of(token)["jti"], "actor": "planner"}

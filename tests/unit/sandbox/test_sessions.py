@@ -159,7 +159,7 @@ async def test_each_wrong_token_is_refused_with_the_one_answer(
     assert body_without_id(answer) == body_without_id(reference)
     assert set(answer.headers) == set(reference.headers)
     assert world.counted("bulkhead_gw_auth_failures_total", reason=reason) >= 1
-    assert (world.audit.records[-1]["ev"], world.audit.records[-1]["why"]) == ("auth", reason)
+    assert (world.audit.records_made[-1]["ev"], world.audit.records_made[-1]["why"]) == ("auth", reason)
 
 
 async def test_the_table_above_has_a_token_to_differ_from(world: World) -> None:
@@ -180,20 +180,22 @@ async def test_id_that_stands_for_two_tokens_is_a_replay(world: World) -> None:
     assert (await world.ask("GET", "/v1/session", first)).status == 200, "the first one goes on"
 
     assert world.counted("bulkhead_gw_security_events_total", kind="replay") == 1
-    assert [(r["why"], r["sev"]) for r in world.audit.records if r["ev"] == "auth"] == [("replay", "high")]
+    assert [(r["why"], r["sev"]) for r in world.audit.records_made if r["ev"] == "auth"] == [
+        ("replay", "high")
+    ]
 
 
 async def test_refused_tokens_cannot_fill_the_audit_log(world: World) -> None:
     """A stranger could fill the volume, and an audit log that cannot be written stops the workspace."""
     for _ in range(100):
         await world.ask("GET", "/v1/session", "no.token.atall")
-    recorded = len(world.audit.records)
+    recorded = len(world.audit.records_made)
     world.clock.now += 60
     await world.ask("GET", "/v1/session", "no.token.atall")
 
     assert recorded == 30
     assert world.counted("bulkhead_gw_auth_failures_total", reason="malformed") == 101
-    assert world.audit.records[-1]["target"] == {"unrecorded": 70}
+    assert world.audit.records_made[-1]["target"] == {"unrecorded": 70}
 
 
 async def test_pushed_epoch_ends_sessions_at_once(world: World) -> None:
@@ -244,7 +246,7 @@ async def test_missing_scope_is_on_record(world: World) -> None:
     answer = await world.call("shell", "shell_exec", world.token("session"), argv=["id"])
 
     assert (answer.status, answer.slug) == (403, "insufficient-scope")
-    record = world.audit.records[-1]
+    record = world.audit.records_made[-1]
     assert (record["ev"], record["out"], record["why"]) == ("auth", "deny", "insufficient-scope")
     assert (record["sub"], record["scope"]) == ("alice", "session")
 

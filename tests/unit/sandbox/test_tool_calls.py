@@ -22,13 +22,13 @@ async def test_call_is_on_record_before_and_after(world: World) -> None:
     """A call that left no trace could be denied, or invented."""
     await world.call("shell", "shell_exec", argv=["echo", "planted-secret"])
 
-    begin, end = world.audit.records
+    begin, end = world.audit.records_made
     assert (begin["ev"], begin["phase"], begin["sub"]) == ("tool", "begin", "alice")
     assert begin["target"] == {"tool": "shell", "function": "shell_exec"}
     assert (end["phase"], end["ref"], end["out"]) == ("end", 0, "allow")
     assert begin["len"] == {"in": len(b'{"argv":["echo","planted-secret"]}')}
     assert len(begin["mac"]["in"]) == len(end["mac"]["out"]) == 64
-    assert "planted-secret" not in str(world.audit.records)
+    assert "planted-secret" not in str(world.audit.records_made)
 
 
 async def test_no_record_no_call(world: World) -> None:
@@ -47,7 +47,7 @@ async def test_failed_call_says_how_it_ended(world: World) -> None:
     """A begin without an end looks like a crash."""
     await world.call("shell", "no_such_function")
 
-    assert [(r["phase"], r["out"], r.get("why")) for r in world.audit.records] == [
+    assert [(r["phase"], r["out"], r.get("why")) for r in world.audit.records_made] == [
         ("begin", "allow", None),
         ("end", "error", "invalid-field"),
     ]
@@ -58,7 +58,7 @@ async def test_call_that_is_not_made_is_not_recorded_as_made(world: World, tool:
     """The log would name tools and functions that somebody made up."""
     await world.call(tool, "shell_exec", argv=["id"])
 
-    assert world.audit.records == []
+    assert world.audit.records_made == []
 
 
 async def test_secret_in_a_result_is_replaced(world: World) -> None:
@@ -85,7 +85,7 @@ async def test_canary_in_a_result_stops_it(world: World, canary: str, kind: str,
     assert (answer.status, answer.slug) == (502, "unsafe-output")
     assert canary.encode() not in answer.body
     assert world.counted("bulkhead_gw_security_events_total", kind=kind) == 1
-    begin, event, end = world.audit.records
+    begin, event, end = world.audit.records_made
     assert (event["ev"], event["why"], event["sev"]) == ("security", kind.replace("_", "-"), severity)
     assert (end["ref"], end["out"]) == (0, "deny")
     assert begin["rid"] == event["rid"]

@@ -41,6 +41,12 @@ class Metrics:
         self.security_events = Counter(
             "bulkhead_gw_security_events", "What tells of abuse.", ("kind",), registry=self.registry
         )
+        self.memory_expired = Counter(
+            "bulkhead_gw_memory_expired",
+            "What was remembered and is erased because its time was over.",
+            ("kind",),
+            registry=self.registry,
+        )
         self.tool_calls = Counter(
             "bulkhead_gw_tool_calls", "Calls made to tools.", ("tool", "outcome"), registry=self.registry
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from bulkhead_sandbox.gateway.http.answers import REQUEST_ID
+from bulkhead_sandbox.gateway.http import openapi
+from bulkhead_sandbox.gateway.http.answers import REQUEST_ID, json_answer
 from bulkhead_sandbox.gateway.http.bodies import MAX_BODY_BYTES
 from bulkhead_sandbox.gateway.http.calls import Call, Route
 from bulkhead_sandbox.gateway.sessions import Presented
@@ -50,9 +51,14 @@ class Surface:
         """Every route behind a verified token."""
         app = web.Application(middlewares=[self._answers.middleware], client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(self._answers.on_prepare)
+        app.router.add_get(openapi.PATH, self._describe, allow_head=False)
         for route in self._routes:
             app.router.add_route(route.method, route.path, self._guarded(route))
         return app
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        """The same for everybody: it says what gateways can do, not what this one has."""
+        return json_answer(openapi.DOCUMENT)
 
     def _guarded(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -57,6 +57,11 @@ class Sessions:
         """Whether there are keys and an epoch to verify by."""
         return self._keys.current() is not None and self._epoch_file.current() is not None
 
+    @property
+    def epoch(self) -> int:
+        """The epoch in force: what derives from it changes when sessions are revoked."""
+        return max(self._epoch_file.current() or 0, self._pushed.epoch())
+
     def verified(self, presented: Presented) -> tuple[SessionClaims, str]:
         """The claims of a request's token in force now, and the token; TokenRefused otherwise."""
         scheme, token = presented.credential()
