@@ -79,6 +79,7 @@ class World:
     epoch_file: Path
     metrics: Metrics
     audit: MemoryTrail
+    routes: set[tuple[str, str]]
     http: aiohttp.ClientSession
     lines: list[dict[str, Any]] = field(default_factory=list)
     token_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -180,6 +181,11 @@ async def gateway_for(folder: Path, clock: FakeClock, **changes: Any) -> AsyncIt
             epoch_file=epoch_file,
             metrics=gateway.metrics,
             audit=audit,
+            routes={
+                (route.method, route.resource.canonical)
+                for route in gateway.surface.router.routes()
+                if route.resource is not None
+            },
             http=http,
             lines=lines,
         )
