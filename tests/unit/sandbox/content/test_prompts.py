@@ -153,7 +153,7 @@ def test_markers_differ() -> None:
 
 def test_tag_comes_first_and_client_system_text_right_behind_it() -> None:
     """Many chat templates take one system message, at the beginning; agents need theirs."""
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": "You are a pirate."},
         {
             "role": "developer",
