@@ -47,9 +47,7 @@ async def test_each_route_asks_for_the_scope_that_it_is_described_with(
     def token(*held: str) -> str:
         return world.token(*held, role=role)
 
-    others = {"session", "chat", "embed", "tools:list", "tools:call:shell", "delegate", "audit:read"} - {
-        scope
-    }
+    every = {"session", "chat", "embed", "tools:list", "tools:call:shell", "delegate", "audit:read"}
     assert (await world.ask(method, url)).status == 401
     assert (await world.ask(method, url, token(*sorted(every - {scope})))).slug == "insufficient-scope"
     allowed = await world.ask(method, url, token(scope))

@@ -87,7 +87,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "workspace_uid": "u",
         "audience": "bulkhead:u:gateway",
         "issuer": "bulkhead",
-        "session_epoch": 0,
         "listen": 0,
         "operator_listen": 0,
         "guard_listen": 0,
@@ -110,8 +109,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def folders(folder: Path) -> dict[str, str]:
     """Where a gateway finds its keys and keeps its data."""
+    (folder / "epoch").write_text("0")
+    (folder / "keys").mkdir()
+    for name in ("cache-salt.key", "tag.key", "gateway.key"):
+        (folder / "keys" / name).write_bytes(name.encode().ljust(32))
     return {
         "jwks_file": str(folder / "jwks.json"),
+        "epoch_file": str(folder / "epoch"),
         "keys_folder": str(folder / "keys"),
         "data_folder": str(folder / "data"),
     }

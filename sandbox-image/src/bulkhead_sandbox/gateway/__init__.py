@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bulkhead_sandbox.clock import monotonic_seconds, wall_seconds
 from bulkhead_sandbox.config import GatewayConfig, read
 from bulkhead_sandbox.gateway.assembly import Outside, assembled
+from bulkhead_sandbox.gateway.audit import Identity, open_audit
 from bulkhead_sandbox.gateway.canaries import Canaries, guard_app
 from bulkhead_sandbox.gateway.keys import read_keys
 from bulkhead_sandbox.gateway.tls import ServerTls
@@ -41,9 +44,22 @@ async def run(environment: Mapping[str, str], log: Log) -> int:
     )
     tls = None if config.tls_folder is None else ServerTls(config.tls_folder, wall_seconds, log)
     context = None if tls is None else tls.context
+    keys = read_keys(config.keys_folder)
     async with (
         _watching(tls),
-        assembled(config, read_keys(config.keys_folder), outside) as gateway,
+        open_audit(
+            Path(config.data_folder) / "audit",
+            identity=Identity(
+                workspace_uid=config.workspace_uid,
+                tenant=config.workspace,
+                # A container that is started again in the same pod is another process.
+                process=f"{socket.gethostname()[:80]}.{os.urandom(4).hex()}",
+            ),
+            signing_seed=keys.signing,
+            wall=wall_seconds,
+            log=log,
+        ) as audit,
+        assembled(config, keys, audit, outside) as gateway,
         listening(
             # First here is last to close: pods may start while sessions drain.
             (guard_app(Canaries(config.canary, monotonic_seconds)), config.guard_listen),

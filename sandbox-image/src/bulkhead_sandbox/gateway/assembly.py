@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bulkhead_sandbox.config import ConfigError
 from bulkhead_sandbox.gateway.activity import Activity
+from bulkhead_sandbox.gateway.audit import content_mac
 from bulkhead_sandbox.gateway.content import Tags
 from bulkhead_sandbox.gateway.http.answers import Answers
 from bulkhead_sandbox.gateway.http.audit_log import AuditRoutes
@@ -175,7 +173,7 @@ class _Shared:
             wall,
             on_secret=lambda _name: metrics.security_events.labels("secret_redacted").inc(),
         )
-        self._mac = _mac(keys.tag)
+        self._mac = content_mac(keys.tag)
 
     def own(self) -> OwnSession:
         return OwnSession(
@@ -243,12 +241,6 @@ class _Shared:
             answers=self.answers,
             clock=self._outside.wall,
         )
-
-
-def _mac(key: bytes) -> Callable[[bytes], str]:
-    """For the audit log: a digest that short texts cannot be guessed from."""
-    derived = HKDF(SHA256(), 32, salt=None, info=b"bulkhead audit mac v1").derive(key)
-    return lambda data: hmac.digest(derived, data, "sha256").hex()
 
 
 @asynccontextmanager
