@@ -160,6 +160,13 @@ class Reason(Documented):
             "none is named and none is the cluster's default. The message says which."
         ),
     )
+    REVOCATION_PENDING = (
+        "RevocationPending",
+        (
+            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message names "
+            "the pod. It is asked again each second."
+        ),
+    )
     GUARD_WAITING = (
         "GuardWaiting",
         (

@@ -21,6 +21,7 @@ from bulkhead.app import endpoints, settings, watches
 from bulkhead.app.relevance import Relevance
 from bulkhead.app.routing import Router
 from bulkhead.engine.activity import GatewayActivity
+from bulkhead.engine.anchor import AuditAnchor
 from bulkhead.engine.class_use import ClassUse
 from bulkhead.engine.classes import ClassReconciler, class_key, class_of_key
 from bulkhead.engine.clock import SystemClock
@@ -36,6 +37,7 @@ from bulkhead.engine.keys import SigningKeys
 from bulkhead.engine.queue import Priority, WorkQueue
 from bulkhead.engine.reconcile import Parts, Reconciler
 from bulkhead.engine.report import Reporter
+from bulkhead.engine.revocation import Revocations
 from bulkhead.engine.spread import Spread
 from bulkhead.engine.sweep import Sweeper
 from bulkhead.engine.workers import Workers
@@ -167,9 +169,10 @@ class Operator:
             TokenBucket(_EXPIRIES_PER_SECOND, _EXPIRY_BURST, self._clock),
         )
         facts = FactsSource(client, self._clock)
+        parts = self._parts(client, events, deadlines, door, facts)
         workers = Workers(
             self._queue,
-            self._reconcile(self._parts(client, events, deadlines, door, facts)),
+            self._reconcile(parts),
             metrics=self._metrics,
             count=self._settings.workers,
             timeout_seconds=self._settings.reconcile_timeout_seconds,
@@ -192,6 +195,7 @@ class Operator:
                 ("deadlines", deadlines.run()),
                 *([("issuer-tls", self._issuer_tls(client).run())] if self._settings.issuer else []),
                 ("spread", self._spread.run()),
+                ("audit", self._audit_anchor(client, door, parts.reporter).run()),
                 ("sweep", sweep.run()),
                 ("stop", self._stopping.wait()),
                 ("watches", self._watch(facts)),
@@ -233,6 +237,18 @@ class Operator:
             task.cancel()
         await asyncio.gather(doing, stopped, return_exceptions=True)
         return doing.done() and not doing.cancelled() and doing.exception() is None
+
+    def _audit_anchor(self, client: KubeClient, door: GatewayDoor, reporter: Reporter) -> AuditAnchor:
+        return AuditAnchor(
+            client,
+            door,
+            GatewayActivity(door),
+            reporter,
+            clock=self._clock,
+            cluster_domain=self._settings.cluster_domain,
+            random=self._random,
+            metrics=self._metrics,
+        )
 
     def _issuer_tls(self, client: KubeClient) -> IssuerTls:
         chosen = self._settings
@@ -322,6 +338,7 @@ class Operator:
             ),
             use=use,
             expirer=Expirer(client, GatewayActivity(door)),
+            revocations=Revocations(door),
             reporter=reporter,
             echoes=self._echoes,
             deadlines=deadlines,

@@ -16,10 +16,13 @@ import orjson
 
 from bulkhead import names
 from bulkhead.errors import KubeError
-from bulkhead_wire.keys import InvalidKey, SigningKey
+from bulkhead_wire.gateway_keys import derive
+from bulkhead_wire.keys import InvalidKey, SigningKey, VerifyKey
 from bulkhead_wire.operator_token import sign_operator_token
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bulkhead.engine.clock import Clock
     from bulkhead.kube.client import KubeClient
 
@@ -45,8 +48,20 @@ class Reply:
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Of one workspace."""
+
+    signing: SigningKey
+    gateway: VerifyKey | None  # None: its seed is not there yet, or spoilt
+
+
 class Door(Protocol):
     """Where questions to gateways go; a fake in tests."""
+
+    async def gateway_key(self, uid: str) -> VerifyKey | None:
+        """The public key by which that workspace's gateway signs its audit log; None: not known."""
+        ...
 
     async def ask(
         self,
@@ -77,11 +92,16 @@ class GatewayDoor:
         self._client = client
         self._namespace = operator_namespace
         self._clock = clock
-        self._keys: dict[str, SigningKey] = {}
+        self._keys: dict[str, _Keys] = {}
 
     def forget(self, uid: str) -> None:
         """The workspace is gone."""
         self._keys.pop(uid, None)
+
+    async def gateway_key(self, uid: str) -> VerifyKey | None:
+        """The public half of what the operator gave that gateway, not what a gateway says of itself."""
+        found = await self._of(uid)
+        return None if found is None else found.gateway
 
     async def ask(
         self,
@@ -131,15 +151,29 @@ class GatewayDoor:
             return None
 
     async def _key(self, uid: str) -> SigningKey | None:
-        """The workspace's signing key, remembered; None while there is none that can be read."""
+        found = await self._of(uid)
+        return None if found is None else found.signing
+
+    async def _of(self, uid: str) -> _Keys | None:
+        """The workspace's keys, remembered once they are whole; None while none can be read."""
         found = self._keys.get(uid)
         if found is not None:
             return found
         try:
             secret = await self._client.find("Secret", names.signing_key(uid), self._namespace)
-            pem = base64.b64decode(((secret or {}).get("data") or {}).get("private.pem", ""), validate=True)
-            found = SigningKey.from_pem(pem)
+            data = (secret or {}).get("data") or {}
+            signing = SigningKey.from_pem(base64.b64decode(data.get("private.pem", ""), validate=True))
         except (KubeError, InvalidKey, binascii.Error, TypeError):
             return None
-        self._keys[uid] = found
+        found = _Keys(signing, _gateway_key(data, uid))
+        if found.gateway is not None:
+            self._keys[uid] = found
         return found
+
+
+def _gateway_key(data: Mapping[str, str], uid: str) -> VerifyKey | None:
+    try:
+        seed = base64.b64decode(data.get("gateway.seed", ""), validate=True)
+        return SigningKey.from_seed(derive(seed, uid).signing).public
+    except (ValueError, TypeError):  # InvalidKey and binascii.Error are ValueErrors
+        return None

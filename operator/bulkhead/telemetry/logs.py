@@ -61,6 +61,7 @@ class LogEvent(Documented):
     CERTIFICATE_MISSING = "certificate.missing", "The operator has not made the issuer's certificate yet."
     CERTIFICATE_MADE = "certificate.made", "The operator made a CA or a certificate for the issuer."
     CERTIFICATE_NOT_MADE = "certificate.not_made", "The issuer's certificate cannot be written; tried again."
+    AUDIT_NOT_CHECKED = "audit.not_checked", "Audit logs could not be looked at, or a finding not be written."
     LIBRARY = "library.message", "A warning of a library that is in use."
 
 

@@ -15,6 +15,7 @@ from support.clocks import LoopClock
 from bulkhead import names
 from bulkhead.engine.door import GatewayDoor
 from bulkhead.errors import Unavailable
+from bulkhead_wire.gateway_keys import derive
 from bulkhead_wire.keys import Jwks, SigningKey, jwks_json
 from bulkhead_wire.operator_token import verify_operator_token
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 UID = "5f0c3f5e-0000-4000-8000-000000000001"
+SEED = b"\x09" * 32
 OLD, NEW = (SigningKey.from_seed(bytes([number]) * 32) for number in (1, 2))
 
 
@@ -43,7 +45,8 @@ class Secrets:
             raise Unavailable("get", kind, namespace, name, status=503, reason="Down", message="no etcd")
         if self.key is None:
             return None
-        return {"data": {"private.pem": base64.b64encode(self.key.pem().encode()).decode()}}
+        pem, seed = base64.b64encode(self.key.pem().encode()), base64.b64encode(SEED)
+        return {"data": {"private.pem": pem.decode(), "gateway.seed": seed.decode()}}
 
 
 @dataclass
@@ -94,6 +97,13 @@ async def test_a_question_is_answered(gateway: Gateway) -> None:
     assert [(200, {"fine": True})] * 2 == [(each.status, each.json()) for each in replies if each]
     assert [("GET", "/internal/v1/x?y=1", b""), ("POST", "/internal/v1/z", b'{"epoch": 3}')] == gateway.seen
     assert 1 == gateway.secrets.reads
+
+
+async def test_the_gateways_key_is_the_one_that_it_was_given(gateway: Gateway) -> None:
+    """Not one that a gateway names: a log that was written anew would come with its own."""
+    key = await gateway.door.gateway_key(UID)
+
+    assert SigningKey.from_seed(derive(SEED, UID).signing).public == key
 
 
 async def test_an_exchanged_key_is_read_anew(gateway: Gateway) -> None:
