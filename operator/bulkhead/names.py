@@ -37,6 +37,8 @@ DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
 # On a TenantWorkspace, for people: another value asks for another signing key. On the Secret: the value that
 # was acted on.
 ROTATE_KEY_ANNOTATION: Final = f"{GROUP}/rotate-signing-key"
+# On a TenantWorkspace, for people: the hash of the record from which on a broken audit log is watched again.
+ACCEPT_AUDIT_ANNOTATION: Final = f"{GROUP}/accept-audit"
 KEY_SINCE_ANNOTATION: Final = f"{GROUP}/signs-since"  # on the Secret of a signing key
 KEY_PUBLISHED_ANNOTATION: Final = f"{GROUP}/next-key-published-at"  # there too, while keys rotate
 
@@ -68,8 +70,17 @@ LIMITS: Final = "workspace"
 DEFAULT_DENY: Final = "default-deny"
 OPERATOR_BINDING: Final = "bulkhead-operator"  # RoleBinding in each workspace namespace
 WORKSPACE_CLUSTER_ROLE: Final = "bulkhead-workspace"  # the operator's own rights in a workspace
+ISSUER: Final = "issuer"  # component in the operator's namespace
+ISSUER_SERVICE: Final = "bulkhead-issuer"
+# Names, no secrets: the CA with its key, for the operator alone; the issuer's certificate and key.
+ISSUER_CA_SECRET: Final = "bulkhead-issuer-ca"  # noqa: S105
+ISSUER_TLS_SECRET: Final = "bulkhead-issuer-tls"  # noqa: S105
+ISSUER_CA_CONFIG_MAP: Final = "bulkhead-issuer-ca"  # what callers need: ca.crt
 CANARY_SERVICE: Final = "bulkhead-canary"  # headless, in the operator's namespace
-SESSION_KEYS_SECRET: Final = "session-keys"  # public keys (jwks.json) for the gateway  # noqa: S105 - a name, no secret
+SESSION_KEYS_SECRET: Final = "session-keys"  # public keys and epoch for the gateway  # noqa: S105 - a name, no secret
+GATEWAY_KEYS_SECRET: Final = "gateway-keys"  # cache salt, tag key, checkpoint key: the gateway's alone  # noqa: S105
+MODEL_KEY_SECRET: Final = "model-key"  # the upstream API key of the chosen model  # noqa: S105
+GATEWAY_DATA: Final = "gateway-data"  # PersistentVolumeClaim of the gateway
 RUNTIME_DATA: Final = "runtime-data"  # PersistentVolumeClaim of the runtime
 
 GATEWAY_PORT: Final = 8080  # sessions and tools
@@ -77,6 +88,7 @@ GATEWAY_OPERATOR_PORT: Final = 9443  # activity, for the operator only
 HEALTH_PORT: Final = 8081  # livez, readyz of every role of the sandbox image
 GATEWAY_GUARD_PORT: Final = 8082  # tells guards which canaries are alive
 CANARY_PORT: Final = 8090
+ISSUER_PORT: Final = 8443
 EGRESS_FIRST_PORT: Final = 3128  # the runtime's; tool i (in spec order) has EGRESS_FIRST_PORT + 1 + i
 RUNTIME_PORT: Final = 8000
 TOOL_PORT: Final = 8000  # default of spec.tools[].port

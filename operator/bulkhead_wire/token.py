@@ -1,21 +1,16 @@
-"""Session tokens: JWS compact, Ed25519, bound to one incarnation of one workspace, at most ten minutes long.
-
-Verified with `cryptography` alone. PyJWT reads the clock itself, takes a list as `aud`, ignores duplicate
-keys and decodes base64url leniently; with all that checked first, it would add one call to Ed25519.
-"""
+"""Session tokens: bound to one incarnation of one workspace, at most ten minutes long."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, cast
 
-from bulkhead_wire import strict_json
+from bulkhead_wire import jws
+from bulkhead_wire.jws import MAX_TOKEN_BYTES, SKEW_SECONDS, Refusal, TokenRefused
 from bulkhead_wire.keys import (
     Jwks,
     SigningKey,
-    canonical_json,
     decode_base64url,
     encode_base64url,
     generate_key,
@@ -24,14 +19,21 @@ from bulkhead_wire.keys import (
 
 __all__ = [
     "ISSUER",
+    "MAX_ACTORS",
+    "MAX_TOKEN_BYTES",
     "MAX_TTL_SECONDS",
+    "SKEW_SECONDS",
     "Expected",
     "Jwks",
     "Refusal",
+    "Role",
     "SessionClaims",
     "SigningKey",
+    "TighterLimits",
     "TokenRefused",
     "audience",
+    "check",
+    "from_wire",
     "generate_key",
     "jwks_json",
     "new_claims",
@@ -41,45 +43,36 @@ __all__ = [
 
 ISSUER: Final = "bulkhead"
 MAX_TTL_SECONDS: Final = 600
-SKEW_SECONDS: Final = 30  # how far two nodes' clocks may be apart
-MAX_TOKEN_BYTES: Final = 4096
 MAX_SCOPES: Final = 64
+MAX_ACTORS: Final = 4
 ID_BYTES: Final = 16  # of `sid` and `jti`
 
 _TYPE: Final = "bh-session+jwt"
-_MAX_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exact
+_THUMBPRINT_BYTES: Final = 32
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 _TENANT: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SCOPE: Final = re.compile(rf"[a-z]+(:{_LABEL}){{0,2}}", re.ASCII)  # no form of it is a wildcard
 
-
-class Refusal(StrEnum):
-    """Why a token was refused: for counters and audit inside, never for the caller."""
-
-    TOO_LONG = "too-long"
-    MALFORMED = "malformed"
-    HEADER = "header"
-    UNKNOWN_KEY = "unknown-key"
-    SIGNATURE = "signature"
-    CLAIMS = "claims"
-    ISSUER = "issuer"
-    AUDIENCE = "audience"
-    WORKSPACE = "workspace"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not-yet-valid"
-    ISSUED_LATER = "issued-later"
-    LIFETIME = "lifetime"
-    SCOPE = "scope"
-    REVOKED = "revoked"
+Role = Literal["user", "auditor"]
 
 
-class TokenRefused(Exception):
-    """The token is not to be trusted; `reason` stays inside."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TighterLimits:
+    """What this token may spend at most, where that is less than the workspace's own limits."""
 
-    def __init__(self, reason: Refusal) -> None:
-        super().__init__(f"token refused: {reason}")
-        self.reason = reason
+    rpm: int | None = None  # requests a minute
+    tpm: int | None = None  # tokens a minute
+    tpd: int | None = None  # tokens a day (UTC)
+    conc: int | None = None  # calls at once
+
+    def wire(self) -> dict[str, int]:
+        """Those that are set."""
+        values = {name: getattr(self, name) for name in _LIMITS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+_LIMITS: Final = tuple(field.name for field in fields(TighterLimits))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +91,14 @@ class SessionClaims:
     expires_at: int
     scopes: tuple[str, ...]
     epoch: int
+    role: Role = "user"
+    actors: tuple[str, ...] = ()  # who acts for the subject, the latest first
+    proof_key: str | None = None  # RFC 7638 thumbprint of the key that each call must prove to hold
+    limits: TighterLimits | None = None
 
-    def wire(self) -> dict[str, str | int]:
-        """The claims under their names on the wire."""
-        return {
+    def wire(self) -> dict[str, Any]:
+        """The claims under their names on the wire; those that say nothing are left out."""
+        wire: dict[str, Any] = {
             "iss": self.issuer,
             "aud": self.audience,
             "ws": self.workspace_uid,
@@ -115,6 +112,18 @@ class SessionClaims:
             "scope": " ".join(self.scopes),
             "ep": self.epoch,
         }
+        if self.role != "user":
+            wire["role"] = self.role
+        chain: dict[str, Any] = {}
+        for actor in reversed(self.actors):
+            chain = {"sub": actor, "act": chain} if chain else {"sub": actor}
+        if chain:
+            wire["act"] = chain
+        if self.proof_key is not None:
+            wire["cnf"] = {"jkt": self.proof_key}
+        if self.limits is not None:
+            wire["lim"] = self.limits.wire()
+        return wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +152,10 @@ def new_claims(  # noqa: PLR0913 - one record, each part named
     ttl_seconds: int,
     session_id: bytes,
     token_id: bytes,
+    role: Role = "user",
+    actors: tuple[str, ...] = (),
+    proof_key: str | None = None,
+    limits: TighterLimits | None = None,
 ) -> SessionClaims:
     """Claims that `verify` accepts until `now + ttl_seconds`; ValueError names the part that it would refuse.
 
@@ -162,10 +175,14 @@ def new_claims(  # noqa: PLR0913 - one record, each part named
         expires_at=issued_at + ttl_seconds,
         scopes=scopes,
         epoch=epoch,
+        role=role,
+        actors=actors,
+        proof_key=proof_key,
+        limits=limits,
     )
     expected = Expected(issuer=ISSUER, audience=claims.audience, workspace_uid=workspace_uid, epoch=epoch)
     try:
-        _check(_claims(claims.wire()), expected, now)
+        check(from_wire(claims.wire()), expected, now)
     except TokenRefused as error:
         raise ValueError(f"a token with these claims would be refused: {error.reason}") from error
     return claims
@@ -173,10 +190,7 @@ def new_claims(  # noqa: PLR0913 - one record, each part named
 
 def sign(claims: SessionClaims, key: SigningKey) -> str:
     """The token; the same claims and key always give the same text."""
-    header = canonical_json({"alg": "EdDSA", "kid": key.kid, "typ": _TYPE})
-    payload = canonical_json(claims.wire())
-    signed = f"{encode_base64url(header.encode('ascii'))}.{encode_base64url(payload.encode('ascii'))}"
-    return f"{signed}.{encode_base64url(key.sign(signed.encode('ascii')))}"
+    return jws.signed(_TYPE, claims.wire(), key)
 
 
 def verify(token: str, jwks: Jwks, expected: Expected, *, now: float) -> SessionClaims:
@@ -184,67 +198,43 @@ def verify(token: str, jwks: Jwks, expected: Expected, *, now: float) -> Session
 
     What a caller may do with it is a later question: compare `scopes`.
     """
-    if len(token) > MAX_TOKEN_BYTES:
-        raise TokenRefused(Refusal.TOO_LONG)
-    parts = token.split(".")
-    if len(parts) != 3 or not token.isascii():
-        raise TokenRefused(Refusal.MALFORMED)
-    header = _segment(parts[0])
-    if set(header) != {"alg", "kid", "typ"} or header["alg"] != "EdDSA" or header["typ"] != _TYPE:
-        raise TokenRefused(Refusal.HEADER)  # so no crit, jku, x5u or jwk either
-    kid = header["kid"]
-    key = jwks.keys.get(kid) if isinstance(kid, str) else None
-    if key is None:
-        raise TokenRefused(Refusal.UNKNOWN_KEY)
-    try:
-        signature = decode_base64url(parts[2])
-    except ValueError as error:
-        raise TokenRefused(Refusal.MALFORMED) from error
-    if not key.verifies(signature, f"{parts[0]}.{parts[1]}".encode("ascii")):
-        raise TokenRefused(Refusal.SIGNATURE)
-    claims = _claims(_segment(parts[1]))
-    _check(claims, expected, now)
+    claims = from_wire(jws.opened(token, _TYPE, jwks))
+    check(claims, expected, now)
     return claims
 
 
-def _segment(text: str) -> dict[str, Any]:
-    try:
-        value = strict_json.loads(decode_base64url(text), max_depth=8)
-    except ValueError as error:
-        raise TokenRefused(Refusal.MALFORMED) from error
-    if not isinstance(value, dict):
-        raise TokenRefused(Refusal.MALFORMED)
-    return value
-
-
-def _claims(wire: dict[str, Any]) -> SessionClaims:
+def from_wire(wire: dict[str, Any]) -> SessionClaims:
     """Every claim present and of its type; unknown ones are ignored, so that a later issuer may add some."""
-    scope = _text(wire, "scope")
+    scope = jws.text(wire, "scope")
     scopes = tuple(scope.split(" "))
     if len(scopes) > MAX_SCOPES or len(set(scopes)) != len(scopes) or not all(map(_SCOPE.fullmatch, scopes)):
         raise TokenRefused(Refusal.SCOPE)
     claims = SessionClaims(
-        issuer=_text(wire, "iss"),
-        audience=_text(wire, "aud"),
-        workspace_uid=_text(wire, "ws"),
-        tenant_id=_text(wire, "tn"),
-        subject=_text(wire, "sub"),
-        session_id=_text(wire, "sid"),
-        token_id=_text(wire, "jti"),
-        issued_at=_integer(wire, "iat"),
-        not_before=_integer(wire, "nbf"),
-        expires_at=_integer(wire, "exp"),
+        issuer=jws.text(wire, "iss"),
+        audience=jws.text(wire, "aud"),
+        workspace_uid=jws.text(wire, "ws"),
+        tenant_id=jws.text(wire, "tn"),
+        subject=jws.text(wire, "sub"),
+        session_id=jws.text(wire, "sid"),
+        token_id=jws.text(wire, "jti"),
+        issued_at=jws.integer(wire, "iat"),
+        not_before=jws.integer(wire, "nbf"),
+        expires_at=jws.integer(wire, "exp"),
         scopes=scopes,
-        epoch=_integer(wire, "ep"),
+        epoch=jws.integer(wire, "ep"),
+        role=_role(wire),
+        actors=_actors(wire),
+        proof_key=_proof_key(wire),
+        limits=_limits(wire),
     )
     if not _SUBJECT.fullmatch(claims.subject) or not _TENANT.fullmatch(claims.tenant_id):
         raise TokenRefused(Refusal.CLAIMS)
-    if not _is_id(claims.session_id) or not _is_id(claims.token_id):
+    if not _encodes(claims.session_id, ID_BYTES) or not _encodes(claims.token_id, ID_BYTES):
         raise TokenRefused(Refusal.CLAIMS)
     return claims
 
 
-def _check(claims: SessionClaims, expected: Expected, now: float) -> None:
+def check(claims: SessionClaims, expected: Expected, now: float) -> None:
     """TokenRefused with the first rule that the claims break."""
     lifetime_seconds = claims.expires_at - claims.issued_at
     rules = (
@@ -262,23 +252,59 @@ def _check(claims: SessionClaims, expected: Expected, now: float) -> None:
             raise TokenRefused(reason)
 
 
-def _text(wire: dict[str, Any], name: str) -> str:
-    value = wire.get(name)
-    if not isinstance(value, str):
+# What follows narrows a token. A member not understood there may be a bound not kept, so it is refused.
+
+
+def _role(wire: dict[str, Any]) -> Role:
+    role = wire.get("role", "user")
+    if role not in ("user", "auditor"):
         raise TokenRefused(Refusal.CLAIMS)
-    return value
+    return cast("Role", role)
 
 
-def _integer(wire: dict[str, Any], name: str) -> int:
-    value = wire.get(name)
-    if type(value) is not int or not 0 <= value <= _MAX_INTEGER:  # a bool is an int to isinstance
+def _actors(wire: dict[str, Any]) -> tuple[str, ...]:
+    """The chain of `act` (RFC 8693, 4.1), outermost first."""
+    actors: list[str] = []
+    holder = wire
+    while "act" in holder:
+        holder = holder["act"]
+        if not isinstance(holder, dict) or not {"sub"} <= set(holder) <= {"sub", "act"}:
+            raise TokenRefused(Refusal.CLAIMS)
+        actor = jws.text(holder, "sub")
+        if not _SUBJECT.fullmatch(actor) or len(actors) == MAX_ACTORS:
+            raise TokenRefused(Refusal.CLAIMS)
+        actors.append(actor)
+    return tuple(actors)
+
+
+def _proof_key(wire: dict[str, Any]) -> str | None:
+    """The one confirmation method that we know (RFC 9449, 6.1)."""
+    if "cnf" not in wire:
+        return None
+    confirmation = wire["cnf"]
+    if not isinstance(confirmation, dict) or set(confirmation) != {"jkt"}:
         raise TokenRefused(Refusal.CLAIMS)
-    return value
+    thumbprint = jws.text(confirmation, "jkt")
+    if not _encodes(thumbprint, _THUMBPRINT_BYTES):
+        raise TokenRefused(Refusal.CLAIMS)
+    return thumbprint
 
 
-def _is_id(text: str) -> bool:
-    """Whether `text` encodes exactly 128 bits."""
+def _limits(wire: dict[str, Any]) -> TighterLimits | None:
+    if "lim" not in wire:
+        return None
+    members = wire["lim"]
+    if not isinstance(members, dict) or not set(members) <= set(_LIMITS):
+        raise TokenRefused(Refusal.CLAIMS)
+    values = {name: jws.integer(members, name) for name in members}
+    if 0 in values.values():  # a token that may do nothing is a mistake of its maker
+        raise TokenRefused(Refusal.CLAIMS)
+    return TighterLimits(**values)
+
+
+def _encodes(text: str, size: int) -> bool:
+    """Whether `text` is the base64url of exactly `size` bytes."""
     try:
-        return len(decode_base64url(text)) == ID_BYTES
+        return len(decode_base64url(text)) == size
     except ValueError:
         return False

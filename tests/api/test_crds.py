@@ -94,7 +94,8 @@ def test_whole_examples_folder_applies_in_one_go() -> None:
     """`kubectl apply -f examples/` is in the README: the order of files must work."""
     done = kubectl("apply", "--dry-run=client", "--validate=strict", "-f", str(ROOT / "examples"))
 
-    assert len(done.stdout.splitlines()) == len(OURS) + 4  # and the four objects of platform-secrets.yaml
+    # And four objects each of platform-secrets.yaml and model-key.yaml.
+    assert len(done.stdout.splitlines()) == len(OURS) + 8
 
 
 @pytest.mark.parametrize("bad", BAD_SPECS, ids=[bad.id for bad in BAD_SPECS])

@@ -136,7 +136,7 @@ def test_agent_sandbox_webhook_certificates_there_are_none(release: Rendered) ->
 def test_a_drain_leaves_one_replica(helm: Helm) -> None:
     """With one replica a budget of one would block every drain for ever."""
     assert 1 == helm().one("PodDisruptionBudget", OPERATOR)["spec"]["minAvailable"]
-    assert {"bulkhead-canary"} == {
+    assert {"bulkhead-canary", "bulkhead-issuer"} == {
         each["metadata"]["name"] for each in helm("replicaCount=1").all("PodDisruptionBudget")
     }
 

@@ -98,15 +98,19 @@ def test_the_operator_has_nothing_that_only_tenants_need(release: Rendered) -> N
 
 
 def test_the_cluster_is_only_looked_at(release: Rendered) -> None:
-    """A write to nodes or RuntimeClasses would reach below every sandbox."""
+    """A write to nodes, RuntimeClasses or StorageClasses would reach below every sandbox."""
     looking = [
         (resource, rule["verbs"])
         for rule in release.one("ClusterRole", "bulkhead-operator")["rules"]
         for resource in rule["resources"]
-        if resource in {"nodes", "runtimeclasses"}
+        if resource in {"nodes", "runtimeclasses", "storageclasses"}
     ]
 
-    assert [("nodes", ["list"]), ("runtimeclasses", ["list", "watch"])] == looking
+    assert [
+        ("nodes", ["list"]),
+        ("runtimeclasses", ["list", "watch"]),
+        ("storageclasses", ["list"]),
+    ] == looking
 
 
 def test_every_watch_is_allowed(release: Rendered) -> None:
@@ -136,7 +140,7 @@ def test_nothing_grants_secrets_across_the_cluster(helm: Helm) -> None:
         if "secrets" in rule["resources"]
     ]
 
-    assert {"bulkhead-operator"} == bound
+    assert {"bulkhead-issuer", "bulkhead-operator"} == bound
     assert [] == reaching
 
 
@@ -185,6 +189,8 @@ def test_managing_workspaces_is_never_inherited(release: Rendered) -> None:
     }
 
     assert {
+        "bulkhead-issue-tokens": [],
+        "bulkhead-issuer": [],
         "bulkhead-manage": [],
         "bulkhead-operator": [],
         "bulkhead-tenant-admin": [],
@@ -205,18 +211,21 @@ def test_reading_is_aggregated_only_if_wanted(helm: Helm) -> None:
     assert "rbac.authorization.k8s.io/aggregate-to-view" not in labels
 
 
-def test_every_subject_is_the_operator(release: Rendered) -> None:
-    """A binding to anybody else would give the operator's rights away at installation."""
-    subjects = [
-        subject
+def test_every_role_is_bound_to_its_own_program(release: Rendered) -> None:
+    """A binding to anybody else would give the operator's or the issuer's rights away at installation."""
+    bound = {
+        (binding["roleRef"]["name"], subject["kind"], subject.get("namespace"), subject["name"])
         for kind in ("ClusterRoleBinding", "RoleBinding")
         for binding in release.all(kind)
         for subject in binding["subjects"]
-    ]
+    }
+    issuers = {each for each in bound if each[0].startswith("bulkhead-issuer")}
 
-    assert [{"kind": "ServiceAccount", "name": "bulkhead-operator", "namespace": NAMESPACE}] * len(
-        subjects
-    ) == subjects
+    assert {
+        ("bulkhead-issuer", "ServiceAccount", NAMESPACE, "bulkhead-issuer"),
+        ("bulkhead-issuer-ca", "Group", None, "system:authenticated"),
+    } == issuers
+    assert {("ServiceAccount", NAMESPACE, "bulkhead-operator")} == {each[1:] for each in bound - issuers}
 
 
 def test_the_page_of_rights_has_every_rule(release: Rendered) -> None:

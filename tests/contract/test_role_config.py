@@ -18,6 +18,10 @@ from bulkhead_sandbox.config import (
     EgressListener,
     EgressRuleConfig,
     GatewayConfig,
+    LimitsConfig,
+    MemoryConfig,
+    ModelConfig,
+    RateConfig,
     RuntimeConfig,
     ToolConfig,
     ToolRunnerConfig,
@@ -48,13 +52,36 @@ def test_gateway_reads_its_config() -> None:
         workspace_uid=FULL.uid,
         audience=audience(FULL.uid),
         issuer="bulkhead",
-        session_epoch=3,
         listen=names.GATEWAY_PORT,
         operator_listen=names.GATEWAY_OPERATOR_PORT,
         health_listen=names.HEALTH_PORT,
         guard_listen=names.GATEWAY_GUARD_PORT,
         canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
         jwks_file="/run/bulkhead/session-keys/jwks.json",
+        epoch_file="/run/bulkhead/session-keys/epoch",
+        keys_folder="/run/bulkhead/gateway-keys",
+        data_folder="/data",
+        limits=LimitsConfig(
+            per_user=RateConfig(
+                requests_per_minute=60, tokens_per_minute=20_000, tokens_per_day=500_000, concurrent=4
+            ),
+            tenant=RateConfig(
+                requests_per_minute=600, tokens_per_minute=200_000, tokens_per_day=5_000_000, concurrent=40
+            ),
+        ),
+        memory=MemoryConfig(session_ttl_seconds=3600),
+        models=(
+            ModelConfig(
+                name="default",
+                url="http://model.models.svc.cluster.local:8000/v1",
+                upstream_name="llama-3",
+                context_tokens=8192,
+                max_output_tokens=1024,
+                embeddings=False,
+                cache_salt=True,
+                key_file="/run/bulkhead/model-key/value",
+            ),
+        ),
         tools=(
             ToolConfig(
                 name="shell", url=f"http://tool-shell.{namespace}.svc.cluster.local:8000/mcp", allow=()

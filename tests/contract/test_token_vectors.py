@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.gateway_config import gateway_config
+from support.gateway_state import MemoryState
 
 from bulkhead import names
-from bulkhead_sandbox.config import GatewayConfig
-from bulkhead_sandbox.gateway.auth import KeyRing, Sessions
+from bulkhead_sandbox.gateway.sessions import Delegation, EpochFile, KeyRing, Proofs, Sessions
 from bulkhead_sandbox.logs import Log
 from bulkhead_wire.keys import Jwks, SigningKey, jwks_json
 from bulkhead_wire.token import (
     ISSUER,
     Expected,
     SessionClaims,
+    TighterLimits,
     TokenRefused,
     audience,
     new_claims,
@@ -37,7 +39,7 @@ def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_vectors_are_there() -> None:
     """An empty folder would pass every test below."""
-    assert len(VECTORS) == 1
+    assert len(VECTORS) == 2
 
 
 def test_keys_of_the_vector_are_read_and_written_the_same(vector: dict[str, Any]) -> None:
@@ -59,6 +61,10 @@ def test_operator_signs_exactly_the_accepted_token(vector: dict[str, Any]) -> No
         ttl_seconds=vector["claims"]["exp"] - vector["claims"]["iat"],
         session_id=bytes(range(16)),
         token_id=bytes(range(16, 32)),
+        role=vector["claims"].get("role", "user"),
+        actors=claims.actors,
+        proof_key=vector["claims"].get("cnf", {}).get("jkt"),
+        limits=TighterLimits(**vector["claims"]["lim"]) if "lim" in vector["claims"] else None,
     )
     assert made == claims
     assert sign(made, SigningKey.from_seed(bytes.fromhex(vector["seed_hex"]))) == vector["accepted"]
@@ -80,32 +86,34 @@ def test_wire_refuses_each_bad_token_for_its_reason(vector: dict[str, Any]) -> N
 
 def test_gateway_accepts_and_refuses_the_same(vector: dict[str, Any], tmp_path: Path) -> None:
     """Operator and gateway would disagree on who may come in."""
-    jwks_file = tmp_path / "jwks.json"
-    jwks_file.write_text(vector["jwks"])
+    (tmp_path / "jwks.json").write_text(vector["jwks"])
+    (tmp_path / "epoch").write_text(str(vector["expected"]["epoch"]))
     expected = vector["expected"]
-    config = GatewayConfig(
-        workspace="acme",
+    config = gateway_config(
+        tmp_path,
         workspace_uid=expected["workspace_uid"],
         audience=expected["audience"],
         issuer=expected["issuer"],
-        session_epoch=expected["epoch"],
-        listen=0,
-        operator_listen=0,
-        health_listen=0,
-        guard_listen=0,
-        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
-        jwks_file=str(jwks_file),
-        tools=(),
     )
 
     def clock() -> float:
         return float(vector["now"])
 
-    sessions = Sessions(config, KeyRing(config.jwks_file, clock, Log(bytes, clock)), clock)
-    assert sessions.verified(vector["accepted"]).wire() == vector["claims"]
+    log, state = Log(bytes, clock), MemoryState()
+    sessions = Sessions(
+        config,
+        keys=KeyRing(config.jwks_file, clock, log),
+        epoch_file=EpochFile(config.epoch_file, clock, log),
+        pushed=state,
+        seen=state,
+        delegation=Delegation(bytes(32), config.audience, bytes),
+        proofs=Proofs(clock),
+        clock=clock,
+    )
+    assert sessions.claims(vector["accepted"]).wire() == vector["claims"]
     for refused in vector["refused"]:
         with pytest.raises(TokenRefused):
-            sessions.verified(refused["token"])
+            sessions.claims(refused["token"])
 
 
 def test_operator_and_wire_name_the_same_audience() -> None:

@@ -51,6 +51,8 @@ def _rendered(case: dict[str, Any]) -> Rendered:
             operator_service_account="bulkhead-operator",
             sandbox_image=IMAGE,
             jwks='{"keys":[]}',
+            gateway_seed=SecretValue(b"fake-seed-of-a-gateways-own-keys"),
+            model_key=SecretValue(b"fake-model-key"),
             secret_values={s.name: SecretValue(f"fake-{s.name}".encode()) for s in spec.secrets},
             **facts,
         ),

@@ -60,6 +60,19 @@ def _tolerations(*tolerations: dict[str, Any]) -> dict[str, Any]:
     return {"isolation": {"tolerations": list(tolerations)}}
 
 
+PODS: dict[str, Any] = {"namespaceLabels": {"a": "b"}, "podLabels": {"a": "b"}, "port": 80}
+MODEL: dict[str, Any] = {"name": "m", "url": "http://m.models.svc:8000/v1", "pods": PODS}
+
+
+def _model(**fields: Any) -> dict[str, Any]:
+    """None: the field is left out."""
+    return {"models": [{key: value for key, value in (MODEL | fields).items() if value is not None}]}
+
+
+def _outside(cidr: str) -> dict[str, Any]:
+    return _model(pods=None, cidrs=[cidr])
+
+
 BAD_SPECS = [
     BadSpec("class name", {"className": "No_Such"}, "spec.className"),
     BadSpec("class name too long", {"className": "c" * 64}, "spec.className"),
@@ -147,6 +160,18 @@ BAD_SPECS = [
     BadSpec("unknown kind of subject", _access("ServiceAccount", "x"), "spec.access[0].kind"),
     BadSpec("access for everybody", _access("Group", "system:authenticated"), "spec.access[0]"),
     BadSpec("access for the anonymous", _access("User", "system:anonymous"), "spec.access[0]"),
+    BadSpec("model without a name", {"model": {}}, "spec.model.name"),
+    BadSpec("model name", {"model": {"name": "GPT 4"}}, "spec.model.name"),
+    BadSpec("no requests at all", {"limits": {"perUser": {"requestsPerMinute": 0}}},
+            "spec.limits.perUser.requestsPerMinute"),
+    BadSpec("negative tokens", {"limits": {"tenant": {"tokensPerDay": -1}}},
+            "spec.limits.tenant.tokensPerDay"),
+    BadSpec("limit beyond counting", {"limits": {"tenant": {"concurrent": 10**12 + 1}}},
+            "spec.limits.tenant.concurrent"),
+    BadSpec("limit in words", {"limits": {"perUser": {"tokensPerMinute": "many"}}},
+            "spec.limits.perUser.tokensPerMinute"),
+    BadSpec("memory of no time", {"memory": {"sessionTTL": "0s"}}, "spec.memory.sessionTTL"),
+    BadSpec("quota of no storage", {"quota": {"storage": "0"}}, "spec.quota.storage"),
     BadSpec("negative epoch", {"sessionEpoch": -1}, "spec.sessionEpoch"),
 ]  # fmt: skip
 
@@ -281,6 +306,41 @@ BAD_CLASSES = [
     BadSpec("default request above its limit",
             {"defaults": {"resources": {"tool": {"requests": {"cpu": 2}, "limits": {"cpu": 1}}}}},
             "requests.cpu"),
+    BadSpec("model by nothing", _model(pods=None), "exactly one of pods and cidrs"),
+    BadSpec("model by both", _model(cidrs=["203.0.113.0/24"]), "exactly one of pods and cidrs"),
+    BadSpec("two models of one name", {"models": [MODEL, MODEL]}, "spec.models"),
+    BadSpec("too many models", {"models": [MODEL | {"name": f"m{n}"} for n in range(17)]}, "spec.models"),
+    BadSpec("model name", _model(name="M"), "spec.models[0].name"),
+    *(
+        BadSpec(f"url {url}", _model(url=url), "spec.models[0].url")
+        for url in ("model:8000", "ftp://m/v1", "http://", "http://m:0/v1", "http://m:65536/v1", "http://u@m/v1",
+                    "http://m/v1?x=1", "http://m/v1#x", "http://M/v1", "http://m/ v1", "http://m/v1/")
+    ),
+    BadSpec("pods of every namespace", _model(pods=PODS | {"namespaceLabels": {}}), "namespaceLabels"),
+    BadSpec("every pod", _model(pods=PODS | {"podLabels": {}}), "podLabels"),
+    BadSpec("port of a model's pods", _model(pods=PODS | {"port": 0}), "pods.port"),
+    BadSpec("model at a host with host bits", _outside("203.0.113.1/24"), "cidrs[0]"),
+    *(
+        BadSpec(f"model at {cidr}", _outside(cidr), "cidrs")
+        for cidr in ("127.0.0.0/8", "169.254.169.254/32", "168.63.129.16/32", "::1/128", "fe80::/64",
+                     "fd00:ec2::254/128", "100.100.100.200/32", "64:ff9b::/96")
+    ),
+    BadSpec("answer as long as the context", _model(contextTokens=512, maxOutputTokens=512),
+            "maxOutputTokens"),
+    BadSpec("answer longer than the default context", _model(maxOutputTokens=8192), "maxOutputTokens"),
+    BadSpec("context too small", _model(contextTokens=100), "spec.models[0].contextTokens"),
+    BadSpec("no salt without consent", _model(cacheSalt=False), "acceptTimingLeak"),
+    BadSpec("consent for nothing", _model(acceptTimingLeak=True), "acceptTimingLeak"),
+    BadSpec(
+        "key that workspaces could name",
+        _model(apiKey={"namespace": "n", "name": "s", "key": "k"}) | {"allowed": {"secretNamespaces": ["n"]}},
+        "apiKey.namespace",
+    ),
+    BadSpec("key without a key", _model(apiKey={"namespace": "n", "name": "s"}), "apiKey.key"),
+    BadSpec("gateway's volume of nothing", {"gateway": {"storage": {"size": 0}}},
+            "spec.gateway.storage.size"),
+    BadSpec("gateway's storage class", {"gateway": {"storage": {"storageClassName": "A"}}},
+            "spec.gateway.storage.storageClassName"),
     BadSpec("allowed cidr", {"allowed": {"egressCIDRs": ["203.0.113.1/24"]}}, "spec.allowed.egressCIDRs[0]"),
     BadSpec("denied cidr", {"deniedCIDRs": ["10.0.0.0/33"]}, "spec.deniedCIDRs[0]"),
     BadSpec("every namespace", {"gateway": {"clients": [{"namespaceLabels": {}}]}}, "namespaceLabels"),

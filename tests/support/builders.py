@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bulkhead import names
+from bulkhead.api.builtin import BUILTIN_RATES
 from bulkhead.api.effective import Effective, EffectiveLifecycle, Isolation
+from bulkhead.api.gateway import ApiKeySource, GatewayStorage, Limits, ModelPods, Rates, SharedModel
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.workspace import (
     AccessRole,
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 CREATED = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
 UID = "0b7e4c1a-93f5-4d0e-8a6b-5f2c9d1e7a30"
 IMAGE = "bulkhead/sandbox:test"
+SEED = SecretValue(b"planted-seed-of-the-gateways-key")
+LIMITS = Limits(
+    per_user=BUILTIN_RATES,
+    tenant=Rates(requests_per_minute=600, tokens_per_minute=200_000, tokens_per_day=5_000_000, concurrent=40),
+)
 JWKS = '{"keys":[{"crv":"Ed25519","kid":"k1","kty":"OKP","x":"AAAA"}]}'
 CLIENTS = (GatewayClient(namespace_labels={names.GATEWAY_CLIENT_LABEL: "true"}),)
 DOOR = Resources(
@@ -68,6 +75,8 @@ SANDBOXED = Isolation(level=IsolationLevel.SANDBOXED, runtime_class="gvisor", **
 # A cluster that can do every level, with a node outside the pool.
 CLUSTER = ClusterFacts(
     runtime_classes=frozenset({"gvisor"}),
+    storage_classes=frozenset({"standard"}),
+    has_default_storage_class=True,
     nodes=(
         NodeFacts(name="plain", cpu_millicores=4000, memory_bytes=8 * 1024**3, pods=110),
         NodeFacts(
@@ -97,6 +106,24 @@ def secret(name: str, source: str = "platform-secrets") -> SecretSource:
     return SecretSource(name=name, from_=SecretSourceRef(namespace=source, name=name, key="token"))
 
 
+def model(**fields: Any) -> SharedModel:
+    """A model in pods of the cluster, with a key, as `resolve` would choose it."""
+    return SharedModel(
+        **{
+            "name": "default",
+            "url": "http://model.models.svc.cluster.local:8000/v1",
+            "upstream_name": "llama-3",
+            "pods": ModelPods(
+                namespace_labels={"kubernetes.io/metadata.name": "models"},
+                pod_labels={"app": "model"},
+                port=8001,
+            ),
+            "api_key": ApiKeySource(namespace="model-keys", name="default", key="token"),
+            **fields,
+        }
+    )
+
+
 def effective(**fields: Any) -> Effective:
     """The smallest workspace, a gateway and nothing else, with the given fields on top."""
     return Effective(
@@ -110,12 +137,16 @@ def effective(**fields: Any) -> Effective:
             "lifecycle": LIFECYCLE,
             "runtime": None,
             "tools": (),
+            "model": None,
             "egress": (),
             "secrets": (),
             "quota": Quota(cpu="2", memory="4Gi", pods=12, storage="5Gi", ephemeral_storage="4Gi"),
+            "limits": LIMITS,
+            "memory_session_ttl_seconds": 3600,
             "access": (),
             "session_epoch": 0,
             "gateway_resources": DOOR,
+            "gateway_storage": GatewayStorage(),
             "egress_resources": DOOR,
             "gateway_clients": CLIENTS,
             "denied_cidrs": DENIED_CIDRS,
@@ -152,6 +183,7 @@ def full() -> Effective:
                 allow=("web_search",),
             ),
         ),
+        model=model(),
         egress=(
             EgressRule(host="api.example.com", ports=(443, 8443)),
             EgressRule(cidr="203.0.113.0/24", ports=(5432,)),
@@ -177,6 +209,8 @@ def context(spec: Effective | None = None, **fields: Any) -> RenderContext:
             "sandbox_image": IMAGE,
             "cluster_cidrs": ("198.18.0.0/15", "fd00:10::/48"),
             "jwks": JWKS,
+            "gateway_seed": SEED,
+            "model_key": SecretValue(b"planted-model-key"),
             "service_ips": {names.GATEWAY: "198.19.128.10", names.EGRESS: "198.19.128.11"},
             "secret_values": {
                 source.name: SecretValue(f"planted-{source.name}".encode()) for source in secrets

@@ -1,7 +1,8 @@
 """An API server in memory for the engine: the verbs of KubeClient over `support.store`.
 
-What it simplifies: there is no HTTP, no watch and no authorization; server-side apply knows one manager; only
-our own kinds have a status subresource; garbage collection and controllers act when a test calls `tick`.
+What it simplifies: there is no HTTP, no watch and no authorization; server-side apply knows one manager, but
+for status; only our own kinds have a status subresource; garbage collection and controllers act when a test
+calls `tick`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class FakeApi:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.history: list[tuple[str, str, str]] = []  # verb, kind, name: writes only
         self._clock = clock
+        self._applied: dict[tuple[str, str], Manifest] = {}  # what each manager last applied to a status
         self._refusals: list[tuple[str, str, type[KubeError], int]] = []
 
     def refuse(self, verb: str, kind: str, error: type[KubeError], times: int = 10**6) -> None:
@@ -125,14 +127,16 @@ class FakeApi:
     async def apply_status(self, manifest: Manifest, *, manager: str) -> Manifest:
         name = manifest["metadata"]["name"]
         await self._enter("status", manifest["kind"], name)
-        del manager
         live = self.store.objects.get((manifest["kind"], None, name))
         if live is None:
             raise self._error(NotFound, "apply", manifest["kind"], name)
         if live["metadata"]["uid"] != manifest["metadata"]["uid"]:
             raise self._error(Conflict, "apply", manifest["kind"], name)
         live = self.store.edit(manifest["kind"], None, name)
-        live["status"] = copy.deepcopy(manifest["status"])
+        owner = (live["metadata"]["uid"], manager)
+        before, after = self._applied.get(owner, {}), copy.deepcopy(manifest["status"])
+        live["status"] = _applied(live.get("status") or {}, before, after)
+        self._applied[owner] = after
         return copy.deepcopy(live)
 
     async def create(self, manifest: Manifest) -> Manifest:
@@ -228,3 +232,12 @@ class FakeApi:
         return kind_of(
             verb, kind, None, name, status=None, reason=kind_of.__name__, message="as the test asked"
         )
+
+
+def _applied(live: Manifest, before: Manifest, after: Manifest) -> Manifest:
+    """Server-side apply of one manager: what it applied before and left out now goes, others' fields stay."""
+    kept = {key: value for key, value in live.items() if key not in before or key == "conditions"}
+    gone = {each["type"] for each in before.get("conditions", ())}
+    conditions = {each["type"]: each for each in live.get("conditions", ()) if each["type"] not in gone}
+    conditions |= {each["type"]: each for each in after.get("conditions", ())}
+    return {**kept, **after, **({"conditions": list(conditions.values())} if conditions else {})}

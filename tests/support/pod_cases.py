@@ -78,7 +78,7 @@ _CAPABILITIES: Final = (
     "SYS_RAWIO",
     "SYS_TIME",
 )
-_MANAGED_SECRETS: Final = ("session-keys", "secret-search-key")
+_MANAGED_SECRETS: Final = ("session-keys", "gateway-keys", "model-key", "secret-search-key")
 
 REFUSED: Final[tuple[Refused, ...]] = (
     Refused("host network", pod(hostNetwork=True), "hostNetwork", by_pod_security=True),
@@ -278,6 +278,11 @@ REFUSED: Final[tuple[Refused, ...]] = (
     ),
     Refused("token mounted", pod(automountServiceAccountToken=True), "automountServiceAccountToken"),
     Refused("token unsaid", lambda s: s.pop("automountServiceAccountToken"), "automountServiceAccountToken"),
+    Refused(
+        "the gateway's volume",
+        volume({"persistentVolumeClaim": {"claimName": "gateway-data"}}),
+        "volumes[].persistentVolumeClaim.claimName",
+    ),
     *(
         case
         for name in _MANAGED_SECRETS

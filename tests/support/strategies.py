@@ -11,11 +11,13 @@ from support.builders import (
     SANDBOXED,
     USER_NAMESPACE,
     effective,
+    model,
     runtime,
     secret,
     tool,
 )
 
+from bulkhead.api.gateway import GatewayStorage
 from bulkhead.api.workspace import AccessRole, AccessRule, EgressRule, EnvVar, Quota, Storage, Subject
 from bulkhead.api.workspace_class import GatewayClient
 
@@ -64,6 +66,20 @@ clients = st.lists(
 ).map(tuple)
 
 
+models = st.none() | st.builds(
+    model,
+    url=st.sampled_from(["http://m.example/v1", "https://[2001:db8::7]:8000/v1"]),
+    pods=st.none(),
+    cidrs=st.lists(
+        st.sampled_from(["10.20.0.0/16", "198.0.0.0/8", "198.18.7.0/24", "2001:db8::/32", "fd00::/8"]),
+        min_size=1,
+        unique=True,
+    ).map(tuple),
+    api_key=st.none(),
+)
+models |= st.builds(model)
+
+
 @st.composite
 def workspaces(draw: st.DrawFn) -> object:
     """Consistent by construction: names unique, secrets known, storage only with one replica."""
@@ -95,6 +111,8 @@ def workspaces(draw: st.DrawFn) -> object:
         lifecycle=draw(lifecycles),
         runtime=agent if has_runtime else None,
         tools=tuple(tools),
+        model=draw(models),
+        gateway_storage=draw(st.sampled_from([GatewayStorage(), GatewayStorage(storage_class_name="fast")])),
         egress=draw(rules) if has_runtime else (),
         secrets=tuple(secret(name) for name in secrets),
         quota=draw(quotas),

@@ -46,6 +46,7 @@ ADDRESSES = (
     WORLD_PRIVATE,
 )
 SERVERS = Path(__file__).parent / "world"
+STAND_IN = Path(__file__).parents[1] / "model_standin"
 LABEL = "bulkhead.recipe"
 
 # DNS for the world's names, and no cache: one of them answers differently each time.
@@ -84,7 +85,7 @@ def build_local_image(engine: Engine, settings: Settings, progress: Progress) ->
 
 def start(lab: Lab, image: str, node_image: str) -> None:
     """The world serves on all its addresses, nodes reach it there, and it finds the way back to pods."""
-    recipe = recipe_key(SERVERS, Path(__file__).with_name("certificates.py"), image)
+    recipe = recipe_key(SERVERS, STAND_IN, Path(__file__).with_name("certificates.py"), image)
     if not _runs(lab.engine, recipe):
         _create(lab, image, recipe)
     _connect(lab, node_image)
@@ -108,6 +109,7 @@ def _create(lab: Lab, image: str, recipe: str) -> None:
     engine.run(*create, image, "-B", "-m", "world", timeout=600)
     # Copied, not mounted: so it works with an engine that is not on this machine as well.
     engine.run("cp", SERVERS, f"{WORLD_CONTAINER}:/opt/world")
+    engine.run("cp", STAND_IN, f"{WORLD_CONTAINER}:/opt/model_standin")
     engine.run("cp", certificates, f"{WORLD_CONTAINER}:/certificates")
     engine.run("start", WORLD_CONTAINER)
     wait_for("the world's servers", lambda: '"serving"' in engine.run("logs", WORLD_CONTAINER), timeout=20)

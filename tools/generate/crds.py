@@ -9,6 +9,7 @@ from bulkhead.api.crd import MAX_CRD_BYTES, custom_resource_definitions
 
 __all__ = ["crd_files"]
 
+_WIDTH = 1_000_000  # one line a text: broken lines at such depth are a twentieth of the file, mostly blanks
 _FOLDERS = ("crds", "charts/bulkhead/files/crds")
 
 
@@ -27,7 +28,7 @@ def crd_files() -> dict[str, str]:
     """Path -> text; refuses to make a CRD that plain `kubectl apply` could not take."""
     files: dict[str, str] = {}
     for crd in custom_resource_definitions():
-        text = _HEADER + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+        text = _HEADER + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=_WIDTH, allow_unicode=True)
         spec = crd["spec"]
         if len(text.encode()) > MAX_CRD_BYTES:
             raise ValueError(

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
-from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
+from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RATES, BUILTIN_RESOURCES, TENANT_FACTOR
 from bulkhead.api.conditions import CLASS_CONDITIONS, WORKSPACE_CONDITIONS, Reason
 from bulkhead.api.crd import custom_resource_definitions
 from bulkhead.api.events import EventReason
@@ -178,6 +178,7 @@ def _events() -> str:
 
 def _defaults() -> str:
     quota = BUILTIN_QUOTA.model_dump(by_alias=True)
+    rates = BUILTIN_RATES.model_dump(by_alias=True)
     return (
         "\n\n".join(
             [
@@ -185,6 +186,18 @@ def _defaults() -> str:
                 "What a workspace gets where neither its spec nor its class says anything.",
                 "## Quota",
                 _table(("key", "value"), ((f"`{key}`", f"`{value}`") for key, value in quota.items())),
+                "## Limits",
+                _table(
+                    ("key", "`perUser`", "`tenant`"),
+                    (
+                        (
+                            f"`{key}`",
+                            f"`{value}`",
+                            f"{TENANT_FACTOR} times the user's: `{value * TENANT_FACTOR}`",
+                        )
+                        for key, value in rates.items()
+                    ),
+                ),
                 "## Resources of one pod",
                 _table(
                     ("component", "", "cpu", "memory", "ephemeralStorage"),

@@ -29,14 +29,22 @@ _OPERATOR: Final = {
     "bulkhead-events": "The operator, in `default`: Events about cluster-scoped objects must live there.",
     "bulkhead-secret-source": "The operator, in each namespace that the chart's `secretNamespaces` lists.",
 }
+_ISSUER: Final = {
+    "bulkhead-issuer": "The issuer, everywhere.",
+    "bulkhead-issuer (Role)": "The issuer, in the operator's namespace.",
+    "bulkhead-issuer-ca": "Everybody who is logged in, in the operator's namespace.",
+}
 _PEOPLE: Final = {
     "bulkhead-tenant-view": "A tenant's people with `spec.access[].role: view`, in their workspace.",
     "bulkhead-tenant-operate": "With `operate`: what `view` has, and this.",
     "bulkhead-tenant-admin": "With `admin`: what `operate` has, and this.",
     "bulkhead-view": "Whoever has the built-in role `view`, unless `rbac.aggregateView` is off.",
     "bulkhead-manage": "Nobody, until an administrator binds it.",
+    "bulkhead-issue-tokens": "Nobody, until an administrator binds it to a platform's backend.",
     "bulkhead-token-issuer": "Nobody, until an administrator binds it, in the operator's namespace.",
 }
+
+_TWICE: Final = {"bulkhead-operator", "bulkhead-issuer"}  # a ClusterRole and a Role
 
 _INTRO: Final = """\
 # Rights
@@ -72,13 +80,13 @@ class Holder:
 def rights_page() -> dict[str, str]:
     """Path -> text of the page."""
     found = {holder.name: holder for path in sorted(_TEMPLATES.glob("*.yaml")) for holder in holders(path)}
-    known = _OPERATOR | _PEOPLE
+    known = _OPERATOR | _ISSUER | _PEOPLE
     if found.keys() != known.keys():
         raise ValueError(
             f"roles in {_TEMPLATES} and in {__file__} differ: {sorted(found.keys() ^ known.keys())}"
         )
     parts = [_INTRO]
-    for title, part in (("The operator", _OPERATOR), ("People", _PEOPLE)):
+    for title, part in (("The operator", _OPERATOR), ("The issuer", _ISSUER), ("People", _PEOPLE)):
         parts.append(f"## {title}")
         for name, where in part.items():
             parts += [f"### {name}", where, _table(found[name].rules)]
@@ -110,14 +118,14 @@ def _sections(text: str) -> list[str]:
 
 
 def _name(section: str) -> str | None:
-    """What the role is called; the Role that shares its name with the operator's ClusterRole says so."""
+    """What the role is called; a Role that shares its name with a ClusterRole says so."""
     if block := re.search(r'\{\{- define "bulkhead\.tenant\.(\w+)" -\}\}', section):
         return f"bulkhead-tenant-{block[1]}"
     role = re.search(r"^kind: (ClusterRole|Role)\nmetadata:\n  name: (.*)$", section, re.MULTILINE)
     if role is None:
         return None
     name = role[2].replace('{{ include "bulkhead.name" . }}', "bulkhead-operator")
-    return f"{name} (Role)" if (role[1], name) == ("Role", "bulkhead-operator") else name
+    return f"{name} (Role)" if role[1] == "Role" and name in _TWICE else name
 
 
 def _rule(text: str, reason: str) -> Rule:

@@ -52,6 +52,7 @@ find / -xdev -perm /6000 -type f -exec chmod ug-s {} +
 # compiled files are trusted as they are. Times would make them look stale.
 find / -xdev -name __pycache__ -type d -prune -exec rm -rf {} +
 find /opt/bulkhead/lib \( -name tests -o -name test \) -type d -prune -exec rm -rf {} +
+rm -rf /opt/bulkhead/lib/apsw/sqlite_extra_binaries # shells and extensions: 3 MB that nothing here runs
 find /opt/bulkhead/lib \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.pyi' \) -delete
 chmod -R u=rwX,go=rX /opt/bulkhead
 PYTHONHASHSEED=0 python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash "$PYTHON" /usr/lib/python3 /opt/bulkhead/lib

@@ -56,7 +56,7 @@ matchExpressions:
 
 {{/* Whether a name is one that the operator gives to objects in a workspace. */}}
 {{- define "bulkhead.admission.reservedName" -}}
-{{ . }}.matches("^(gateway|egress|runtime|tool-.*|guard|default-deny|workspace|session-keys|secret-.*|runtime-data|bulkhead-operator|tenant-(view|operate|admin))$")
+{{ . }}.matches("^(gateway|egress|runtime|tool-.*|guard|default-deny|workspace|session-keys|gateway-keys|model-key|secret-.*|gateway-data|runtime-data|bulkhead-operator|tenant-(view|operate|admin))$")
 {{- end -}}
 
 {{/* How an administrator gets past a refusal: the end of a message, a CEL string of its own. */}}

@@ -13,6 +13,12 @@ app.kubernetes.io/name: bulkhead
 app.kubernetes.io/component: canary
 {{- end -}}
 
+{{/* And for the issuer: nobody in a workspace may connect to it. */}}
+{{- define "bulkhead.issuerSelector" -}}
+app.kubernetes.io/name: bulkhead
+app.kubernetes.io/component: issuer
+{{- end -}}
+
 {{/*
 Labels of every object. The value of managed-by is Helm's, never "bulkhead": that one marks what the operator made.
 */}}

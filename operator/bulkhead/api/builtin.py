@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from bulkhead.api.gateway import Rates
 from bulkhead.api.workspace import Quota, ResourceList, Resources
 
-__all__ = ["BUILTIN_QUOTA", "BUILTIN_RESOURCES"]
+__all__ = ["BUILTIN_QUOTA", "BUILTIN_RATES", "BUILTIN_RESOURCES", "MEMORY_SESSION_TTL", "TENANT_FACTOR"]
 
 
 def _resources(requests: tuple[str, str, str], limits: tuple[str, str, str]) -> Resources:
@@ -29,5 +30,13 @@ BUILTIN_RESOURCES: Final[dict[str, Resources]] = {
     "tool": _resources(("25m", "64Mi", "64Mi"), ("500m", "256Mi", "256Mi")),
 }
 
-# Holds a gateway, an egress proxy, a runtime and eight tools with the limits above, and room to roll them.
+# One person at work with a chat model; a loop that runs away is stopped within the minute.
+BUILTIN_RATES: Final = Rates(
+    requests_per_minute=60, tokens_per_minute=20_000, tokens_per_day=500_000, concurrent=4
+)
+TENANT_FACTOR: Final = 10  # a team of such people
+MEMORY_SESSION_TTL: Final = "1h"
+
+# Holds a gateway, an egress proxy, a runtime and eight tools with the limits above, and room to roll them;
+# of volumes the gateway's and one for the runtime.
 BUILTIN_QUOTA: Final = Quota(cpu="8", memory="4Gi", pods=20, storage="10Gi", ephemeral_storage="4Gi")

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from bulkhead.api.gateway import Limits
     from bulkhead.api.workspace import Lifecycle, Quota, WorkspaceSpec
     from bulkhead.api.workspace_class import WorkspaceClassSpec
 
-__all__ = ["QUOTA_KEYS", "class_violations", "subtractions"]
+__all__ = ["QUOTA_KEYS", "RATE_KEYS", "class_violations", "subtractions"]
 
 # Field of Quota -> its name on the wire.
 QUOTA_KEYS = {
@@ -31,6 +32,15 @@ QUOTA_KEYS = {
 }
 
 
+# Field of Rates -> its name on the wire.
+RATE_KEYS = {
+    "requests_per_minute": "requestsPerMinute",
+    "tokens_per_minute": "tokensPerMinute",
+    "tokens_per_day": "tokensPerDay",
+    "concurrent": "concurrent",
+}
+
+
 def class_violations(
     created_at: datetime, spec: WorkspaceSpec, cls: WorkspaceClassSpec, *, sandbox_image: str
 ) -> tuple[Violation, ...]:
@@ -38,7 +48,9 @@ def class_violations(
     return (
         *_lifecycle_violations(spec.lifecycle, cls.ceilings.ttl, created_at),
         *_quota_violations(spec.quota, cls.ceilings.quota),
+        *_limit_violations(spec.limits, cls.ceilings.limits),
         *_tool_count_violations(spec, cls),
+        *_model_violations(spec, cls),
         *_image_violations(spec, cls, sandbox_image),
         *_egress_violations(spec, cls),
         *_secret_violations(spec, cls),
@@ -86,6 +98,25 @@ def _quota_violations(wanted: Quota | None, ceilings: Quota) -> Iterator[Violati
             continue
         if quantity.exact(str(value)) > quantity.exact(str(ceiling)):
             yield _exceeds(f"spec.quota.{wire}", value, f"at most {ceiling}, the class's ceiling")
+
+
+def _limit_violations(wanted: Limits, ceilings: Limits) -> Iterator[Violation]:
+    for scope, asked, highest in (
+        ("perUser", wanted.per_user, ceilings.per_user),
+        ("tenant", wanted.tenant, ceilings.tenant),
+    ):
+        for key, wire in RATE_KEYS.items():
+            value, ceiling = getattr(asked, key), getattr(highest, key)
+            if value is not None and ceiling is not None and value > ceiling:
+                yield _exceeds(
+                    f"spec.limits.{scope}.{wire}", value, f"at most {ceiling}, the class's ceiling"
+                )
+
+
+def _model_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:
+    offered = tuple(sorted(model.name for model in cls.models))
+    if spec.model is not None and spec.model.name not in offered:
+        yield _exceeds("spec.model.name", spec.model.name, _listed("the class's models", offered))
 
 
 def _tool_count_violations(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> Iterator[Violation]:

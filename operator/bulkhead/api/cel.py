@@ -10,15 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bulkhead.api import syntax
-from bulkhead.api.ranges import DENIED_CIDRS
+from bulkhead.api.ranges import DENIED_CIDRS, NEVER_A_SERVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic.config import JsonDict
 
 __all__ = [
     "ACCESS_RULE",
     "CIDR",
     "CLASS_ROOT",
+    "CLASS_SPEC",
     "EGRESS_RULE",
     "ENV_NAME",
     "GATEWAY_CLIENT",
@@ -29,10 +32,10 @@ __all__ = [
     "LIFECYCLE",
     "POSITIVE_DURATION",
     "POSITIVE_QUANTITY",
-    "QUANTITY",
     "RESERVED_ENV",
     "RESOURCES",
     "RUNTIME",
+    "SHARED_MODEL",
     "TOLERATION",
     "TOOL",
     "WORKSPACE_ROOT",
@@ -81,14 +84,10 @@ POSITIVE_QUANTITY: Final[JsonDict] = {
     "x-kubernetes-int-or-string": True,
     **_rules(
         Rule(
-            "type(self) == int ? self > 0 : quantity(self).isGreaterThan(quantity('0'))",
+            "sign(quantity(string(self))) > 0",
             "must be more than zero",
         )
     ),
-}
-QUANTITY: Final[JsonDict] = {
-    "x-kubernetes-int-or-string": True,
-    **_rules(Rule("type(self) == string || self >= 0", "must not be negative")),
 }
 POSITIVE_DURATION: Final = _rules(
     Rule("duration(self) > duration('0s')", "must be longer than zero seconds"),
@@ -129,14 +128,17 @@ RESOURCES: Final = _rules(
     _request_within_limit("memory"),
     _request_within_limit("ephemeralStorage"),
 )
-_DENIED: Final = ", ".join(
-    f"'{cidr}'" for cidr in DENIED_CIDRS if not cidr.startswith("::ffff:")
-)  # isCIDR refuses
+
+
+def _listed(cidrs: Iterable[str]) -> str:
+    return ", ".join(f"'{cidr}'" for cidr in cidrs if not cidr.startswith("::ffff:"))  # isCIDR refuses
+
+
 EGRESS_RULE: Final = _rules(
     Rule("has(self.host) != has(self.cidr)", "exactly one of host and cidr must be set"),
     Rule(
         "!has(self.cidr) || !isCIDR(self.cidr) || "
-        f"![{_DENIED}].exists(range, cidr(range).containsCIDR(self.cidr))",
+        f"![{_listed(DENIED_CIDRS)}].exists(range, cidr(range).containsCIDR(self.cidr))",
         (
             "cidr must lie outside the ranges that are always denied: private, loopback, link-local, "
             "multicast, metadata and reserved ones"
@@ -222,6 +224,40 @@ ISOLATION: Final = _rules(
         "self.level == 'Sandboxed' || !has(self.runtimeClassName)",
         "runtimeClassName goes with level Sandboxed only",
     ),
+)
+# A list's items have no defaults filled in.
+SHARED_MODEL: Final = _rules(
+    Rule(
+        "has(self.pods) != (has(self.cidrs) && self.cidrs.size() > 0)",
+        "exactly one of pods and cidrs must be set",
+    ),
+    Rule(
+        "!has(self.cidrs) || !self.cidrs.exists(given, isCIDR(given) && "
+        f"[{_listed(NEVER_A_SERVER)}].exists(range, cidr(range).containsCIDR(given)))",
+        "cidrs must lie outside loopback, link-local, multicast, metadata and reserved ranges",
+    ),
+    Rule(
+        "(has(self.maxOutputTokens) ? self.maxOutputTokens : 1024)"
+        " < (has(self.contextTokens) ? self.contextTokens : 8192)",
+        "maxOutputTokens must be less than contextTokens",
+    ),
+    Rule(
+        "(has(self.cacheSalt) && !self.cacheSalt) == (has(self.acceptTimingLeak) && self.acceptTimingLeak)",
+        "acceptTimingLeak must be true when cacheSalt is false, and only then",
+    ),
+)
+CLASS_SPEC: Final = _rules(
+    Rule(
+        (
+            "!has(self.models) || !has(self.allowed) || !has(self.allowed.secretNamespaces) || "
+            "self.models.all(model, !has(model.apiKey) || "
+            "!(model.apiKey.namespace in self.allowed.secretNamespaces))"
+        ),
+        (
+            "models[].apiKey.namespace must not be one of allowed.secretNamespaces: workspaces could name the"
+            " key as a secret of their own"
+        ),
+    )
 )
 GATEWAY_CLIENT: Final = _rules(
     Rule(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from bulkhead.api.checks import requests_over_limits
 from bulkhead.api.conditions import Reason
+from bulkhead.api.ranges import NEVER_A_SERVER, covering_range
 from bulkhead.api.violation import Violation
 from bulkhead.api.workspace_class import IsolationLevel, TaintEffect, TolerationOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bulkhead.api.gateway import SharedModel
     from bulkhead.api.workspace_class import ClassResources, IsolationSpec, Toleration, WorkspaceClassSpec
 
 __all__ = ["class_spec_violations"]
@@ -22,6 +25,7 @@ def class_spec_violations(spec: WorkspaceClassSpec) -> tuple[Violation, ...]:
     return (
         *_isolation_violations(spec.isolation),
         *_resource_violations(spec.defaults.resources),
+        *_model_violations(spec),
     )
 
 
@@ -53,6 +57,39 @@ def _resource_violations(resources: ClassResources) -> Iterator[Violation]:
         if amounts is not None:
             path = f"spec.defaults.resources.{component}"
             yield from requests_over_limits(path, amounts.requests, amounts.limits)
+
+
+def _model_violations(spec: WorkspaceClassSpec) -> Iterator[Violation]:
+    for name, count in Counter(model.name for model in spec.models).items():
+        if count > 1:
+            yield _invalid("spec.models[].name", name, f"each only once, and this is here {count} times")
+    for index, model in enumerate(spec.models):
+        yield from _one_model(f"spec.models[{index}]", model)
+        namespace = model.api_key.namespace if model.api_key else ""
+        if namespace in spec.allowed.secret_namespaces:
+            yield _invalid(
+                f"spec.models[{index}].apiKey.namespace",
+                namespace,
+                "none of allowed.secretNamespaces: workspaces could name the key as a secret of their own",
+            )
+
+
+def _one_model(path: str, model: SharedModel) -> Iterator[Violation]:
+    if (model.pods is None) == (not model.cidrs):
+        yield _invalid(path, "both" if model.cidrs else "neither", "exactly one of pods and cidrs")
+    for cidr in model.cidrs:
+        never = covering_range(cidr, NEVER_A_SERVER)
+        if never is not None:
+            yield _invalid(f"{path}.cidrs", cidr, f"ranges outside {never}, where no server may be")
+    if model.max_output_tokens >= model.context_tokens:
+        yield _invalid(
+            f"{path}.maxOutputTokens",
+            model.max_output_tokens,
+            f"less than the contextTokens of {model.context_tokens}",
+        )
+    if model.cache_salt is model.accept_timing_leak:
+        given = str(model.accept_timing_leak).lower()
+        yield _invalid(f"{path}.acceptTimingLeak", given, "true when cacheSalt is false, and only then")
 
 
 def _invalid(field: str, given: object, allowed: str) -> Violation:

@@ -55,6 +55,14 @@ class ConditionType(Documented):
     RUNTIME_READY = "RuntimeReady", "As many runtime pods are available as the spec asks for."
     TOOLS_READY = "ToolsReady", "Every tool's pod is available."
     EXPIRING = "Expiring", "The deadline is nearer than warnBefore; the message names it and how to extend."
+    AUDIT_INTACT = (
+        "AuditIntact",
+        (
+            "The gateway's audit log goes on from the record that the operator saw last, every record since "
+            "then fits, and no call goes by without one. False does not keep Ready from being True: the "
+            "workspace serves, its evidence does not hold."
+        ),
+    )
     IN_USE = (
         "InUse",
         "Workspaces go by this class; the message names some. While it is True, deleting the class waits.",
@@ -145,6 +153,20 @@ class Reason(Documented):
             "user namespaces. No tenant pod starts; the message counts the nodes by cause."
         ),
     )
+    STORAGE_CLASS_MISSING = (
+        "StorageClassMissing",
+        (
+            "Nothing makes a volume that a pod waits for: the StorageClass that is named does not exist, or "
+            "none is named and none is the cluster's default. The message says which."
+        ),
+    )
+    REVOCATION_PENDING = (
+        "RevocationPending",
+        (
+            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message names "
+            "the pod. It is asked again each second."
+        ),
+    )
     GUARD_WAITING = (
         "GuardWaiting",
         (
@@ -165,6 +187,27 @@ class Reason(Documented):
     NOT_EXPIRING = "NotExpiring", "No deadline is near."
     IN_USE = "InUse", "Workspaces use the class; its deletion waits until the last one is gone."
     NOT_IN_USE = "NotInUse", "No workspace uses the class; deleting it takes effect at once."
+    ANCHORED = "Anchored", "The audit log goes on from the record that stands in status.audit."
+    REGRESSED = (
+        "Regressed",
+        (
+            "The audit log ends before the record in status.audit: it was cut, or an older copy put back. "
+            "To go on from what is there, see docs/security/audit.md."
+        ),
+    )
+    FORKED = (
+        "Forked",
+        "The audit log has another record where status.audit has one: it was replaced or written anew.",
+    )
+    BROKEN = (
+        "Broken",
+        "A record of the audit log does not fit the one before it; the message names the first such one.",
+    )
+    STALLED_AUDIT = (
+        "StalledAudit",
+        "The gateway has served sessions since the last look, and its audit log has not grown.",
+    )
+    UNREACHABLE = "Unreachable", "The gateway is there and does not answer the operator; asked again."
     API_ERROR = (
         "ApiError",
         "The API server refuses or fails a request; the message has its words. Tried again.",

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from bulkhead import duration
+from bulkhead import duration, quantity
+from bulkhead.api.builtin import MEMORY_SESSION_TTL
 from bulkhead.api.ceilings import class_violations, subtractions
 from bulkhead.api.checks import spec_violations
-from bulkhead.api.merge import merged_quota, merged_resources, quota_shortages, unordered
+from bulkhead.api.merge import merged_limits, merged_quota, merged_resources, quota_shortages, unordered
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.violation import Violation
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from bulkhead.api.gateway import GatewayStorage, Limits, SharedModel
     from bulkhead.api.workspace import (
         AccessRule,
         EgressRule,
@@ -88,12 +90,16 @@ class Effective:
     lifecycle: EffectiveLifecycle
     runtime: Runtime | None  # image and resources filled in
     tools: tuple[Tool, ...]  # in spec order; image and resources filled in
+    model: SharedModel | None  # what the gateway offers; upstreamName filled in
     egress: tuple[EgressRule, ...]
     secrets: tuple[SecretSource, ...]
     quota: Quota  # every key filled in, canonical
+    limits: Limits  # every key filled in
+    memory_session_ttl_seconds: int
     access: tuple[AccessRule, ...]
     session_epoch: int
     gateway_resources: Resources
+    gateway_storage: GatewayStorage  # size canonical
     egress_resources: Resources
     gateway_clients: tuple[GatewayClient, ...]
     denied_cidrs: tuple[str, ...]  # the always-denied, then the class's; the cluster's come with the context
@@ -130,12 +136,18 @@ def resolve(
         lifecycle=_lifecycle(spec.lifecycle, cls_spec),
         runtime=_runtime(spec.runtime, defaults.runtime, sandbox_image),
         tools=tuple(_tool(tool, defaults.tool, sandbox_image) for tool in spec.tools),
+        model=_model(spec, cls_spec),
         egress=spec.egress,
         secrets=spec.secrets,
         quota=merged_quota(spec.quota, cls_spec.defaults.quota, cls_spec.ceilings.quota),
+        limits=merged_limits(spec.limits, cls_spec.defaults.limits, cls_spec.ceilings.limits),
+        memory_session_ttl_seconds=duration.seconds(spec.memory.session_ttl or MEMORY_SESSION_TTL),
         access=spec.access,
         session_epoch=spec.session_epoch,
         gateway_resources=merged_resources("gateway", defaults.gateway),
+        gateway_storage=cls_spec.gateway.storage.model_copy(
+            update={"size": quantity.canonical(cls_spec.gateway.storage.size)}
+        ),
         egress_resources=merged_resources("egress", defaults.egress),
         gateway_clients=unordered(cls_spec.gateway.clients),
         denied_cidrs=tuple(dict.fromkeys((*DENIED_CIDRS, *sorted(cls_spec.denied_cidrs)))),
@@ -168,6 +180,15 @@ def _seconds(text: str | None) -> int | None:
     return None if text is None else duration.seconds(text)
 
 
+def _model(spec: WorkspaceSpec, cls: WorkspaceClassSpec) -> SharedModel | None:
+    """The one that the spec names; the class's checks have seen that it is there."""
+    if spec.model is None:
+        return None
+    chosen = next(model for model in cls.models if model.name == spec.model.name)
+    ranges: dict[str, object] = {"cidrs": tuple(sorted(chosen.cidrs))}
+    return chosen.model_copy(update=ranges | {"upstream_name": chosen.upstream_name or chosen.name})
+
+
 def _runtime(runtime: Runtime | None, defaults: Resources | None, sandbox_image: str) -> Runtime | None:
     if runtime is None:
         return None
@@ -195,5 +216,7 @@ def _shortages(effective: Effective) -> tuple[Violation, ...]:
     if runtime is not None and runtime.resources is not None:
         pods.append(("runtime", runtime.replicas, runtime.resources))
     pods += [(f"tool {tool.name}", 1, tool.resources) for tool in effective.tools if tool.resources]
-    storage = runtime.storage.size if runtime is not None and runtime.storage is not None else None
-    return quota_shortages(effective.quota, pods, storage)
+    volumes = [effective.gateway_storage.size]
+    if runtime is not None and runtime.storage is not None:
+        volumes.append(runtime.storage.size)
+    return quota_shortages(effective.quota, pods, volumes)

@@ -96,6 +96,16 @@ class EventReason(StrEnum):
         EventType.WARNING,
         "On a WorkspaceClass: the cluster cannot run it; the message says what is missing.",
     )
+    AUDIT_BROKEN = (
+        "AuditBroken",
+        EventType.WARNING,
+        "The audit log does not go on from the record that the operator saw last; the message says how.",
+    )
+    AUDIT_ACCEPTED = (
+        "AuditAccepted",
+        EventType.WARNING,
+        "Somebody accepted a broken audit log by annotation; it is watched from the record named on.",
+    )
     PROVISION_DEADLINE_EXCEEDED = (
         "ProvisionDeadlineExceeded",
         EventType.WARNING,

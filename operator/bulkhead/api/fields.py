@@ -20,6 +20,7 @@ from bulkhead.errors import InvalidValue
 
 __all__ = [
     "PATTERN_MEANINGS",
+    "BaseUrl",
     "Cidr",
     "ClassName",
     "Cpu",
@@ -34,7 +35,6 @@ __all__ = [
     "LabelValue",
     "McpToolName",
     "Name",
-    "OptionalSize",
     "Port",
     "SecretKey",
     "Size",
@@ -57,6 +57,12 @@ _ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _KEY_PATTERN: Final = r"^[-._a-zA-Z0-9]+$"
 _PATH_PATTERN: Final = r"^/[-A-Za-z0-9._~/]*$"
 _MCP_TOOL_PATTERN: Final = r"^[-A-Za-z0-9_.]+$"
+# No user, query or fragment; the port is 1 to 65535.
+_BASE_URL_PATTERN: Final = (
+    r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+    r"(/[-A-Za-z0-9._~]+)*$"
+)
 # github.com/distribution/reference: [host[:port]/]path[:tag][@digest]
 _IMAGE_PATTERN: Final = (
     r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?"
@@ -77,6 +83,7 @@ PATTERN_MEANINGS: Final[dict[str, str]] = {
     _KEY_PATTERN: "letters, digits, hyphens, underscores and dots",
     _PATH_PATTERN: "a path that starts with / and has no query: /mcp",
     _MCP_TOOL_PATTERN: "letters, digits, hyphens, underscores and dots",
+    _BASE_URL_PATTERN: "http:// or https://, a lower-case host, maybe a port and a path, nothing behind",
     _IMAGE_PATTERN: "an image reference such as registry.example/agents/search:1.2, or with @sha256:<digest>",
     duration.DURATION_PATTERN: "hours, minutes and seconds in this order: 8h, 1h30m or 90s (a week is 168h)",
 }
@@ -152,6 +159,7 @@ TenantId = Annotated[str, Field(min_length=1, max_length=63, pattern=_TENANT_PAT
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_KEY_PATTERN)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
 TaintKey = Annotated[str, Field(max_length=317, pattern=_TAINT_KEY_PATTERN)]
+BaseUrl = Annotated[str, Field(max_length=512, pattern=_BASE_URL_PATTERN)]
 UrlPath = Annotated[str, Field(max_length=128, pattern=_PATH_PATTERN)]
 McpToolName = Annotated[str, Field(min_length=1, max_length=128, pattern=_MCP_TOOL_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -171,11 +179,6 @@ Size = Annotated[
     str,
     Field(max_length=20, pattern=_SIZE_PATTERN, json_schema_extra=cel.POSITIVE_QUANTITY),
     AfterValidator(_positive_quantity),
-    BeforeValidator(_as_text),  # last: pydantic drops the pattern from the schema behind a function
-]
-OptionalSize = Annotated[  # zero means none at all
-    str,
-    Field(max_length=20, pattern=_SIZE_PATTERN, json_schema_extra=cel.QUANTITY),
     BeforeValidator(_as_text),  # last: pydantic drops the pattern from the schema behind a function
 ]
 Duration = Annotated[

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bulkhead import quantity
 from bulkhead.api.base import ApiModel
-from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
-from bulkhead.api.ceilings import QUOTA_KEYS
+from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RATES, BUILTIN_RESOURCES, TENANT_FACTOR
+from bulkhead.api.ceilings import QUOTA_KEYS, RATE_KEYS
 from bulkhead.api.conditions import Reason
+from bulkhead.api.gateway import Limits, Rates
 from bulkhead.api.violation import Violation
 from bulkhead.api.workspace import Quota, ResourceList, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["merged_quota", "merged_resources", "quota_shortages", "unordered"]
+__all__ = ["merged_limits", "merged_quota", "merged_resources", "quota_shortages", "unordered"]
 
 _Model = TypeVar("_Model", bound=ApiModel)
 
@@ -38,6 +39,28 @@ def merged_quota(wanted: Quota | None, class_default: Quota, ceilings: Quota) ->
         merged[key] = value if isinstance(value, int) else quantity.canonical(value)
     # Not validated again: the API server spells 1000 cores `1k`, which the schema does not take as input.
     return Quota.model_construct(**merged)
+
+
+def merged_limits(wanted: Limits, class_default: Limits, ceilings: Limits) -> Limits:
+    """Every key filled in; what comes from a default is lowered to the ceiling.
+
+    The tenant's default is so many times what a user may, whoever said that.
+    """
+    per_user = _merged_rates(wanted.per_user, class_default.per_user, BUILTIN_RATES, ceilings.per_user)
+    many = Rates(**{key: getattr(per_user, key) * TENANT_FACTOR for key in RATE_KEYS})
+    return Limits(
+        per_user=per_user,
+        tenant=_merged_rates(wanted.tenant, class_default.tenant, many, ceilings.tenant),
+    )
+
+
+def _merged_rates(wanted: Rates, class_default: Rates, default: Rates, ceilings: Rates) -> Rates:
+    merged: dict[str, int] = {}
+    for key in RATE_KEYS:
+        asked, ceiling = getattr(wanted, key), getattr(ceilings, key)
+        found = next(v for v in (asked, getattr(class_default, key), getattr(default, key)) if v is not None)
+        merged[key] = found if asked is not None or ceiling is None else min(found, ceiling)
+    return Rates(**merged)
 
 
 def merged_resources(component: str, *layers: Resources | None) -> Resources:
@@ -66,14 +89,14 @@ def unordered(entries: Iterable[_Model]) -> tuple[_Model, ...]:
     return tuple({each.model_dump_json(): each for each in sorted(entries, key=_spelling)}.values())
 
 
-def quota_shortages(quota: Quota, pods: Sequence[PodSet], storage: str | None) -> tuple[Violation, ...]:
+def quota_shortages(quota: Quota, pods: Sequence[PodSet], volumes: Sequence[str]) -> tuple[Violation, ...]:
     """Where the quota is smaller than the sum of what the pods may use: they could never all run."""
     needs: dict[str, Fraction] = {
         key: sum((_amount(getattr(each.limits, key)) * count for _, count, each in pods), Fraction())
         for key in _RESOURCE_KEYS
     }
     needs["pods"] = Fraction(sum(count for _, count, _ in pods))
-    needs["storage"] = _amount(storage or "0")
+    needs["storage"] = sum(map(_amount, volumes), Fraction())
     what = ", ".join(f"{name} x{count}" if count > 1 else name for name, count, _ in pods if count)
     return tuple(
         Violation(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALWAYS_DENIED",
     "DENIED_CIDRS",
+    "NEVER_A_SERVER",
     "canonical_cidr",
     "covering_range",
     "denied_within",
@@ -48,6 +49,14 @@ ALWAYS_DENIED: Final[dict[str, str]] = {
     "2002::/16": "6to4 (RFC 3056): would reach a denied IPv4 range by another name",
 }
 DENIED_CIDRS: Final[tuple[str, ...]] = tuple(ALWAYS_DENIED)
+
+_PRIVATE: Final = frozenset({"10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"})
+_METADATA_IN_PRIVATE: Final = ("100.100.100.200/32", "fd00:ec2::254/128")  # Alibaba Cloud; AWS over IPv6
+# Where no server of an administrator's stands either: private ranges may hold one.
+NEVER_A_SERVER: Final[tuple[str, ...]] = (
+    *(cidr for cidr in DENIED_CIDRS if cidr not in _PRIVATE),
+    *_METADATA_IN_PRIVATE,
+)
 
 _CIDR_ALLOWED: Final = "a range is an address, a slash and a prefix length, no host bits set: 203.0.113.0/24"
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")

@@ -10,6 +10,7 @@ from bulkhead.api.base import ApiModel
 from bulkhead.api.conditions import ConditionStatus, ConditionType, Reason
 
 __all__ = [
+    "AuditStatus",
     "ClassStatus",
     "Condition",
     "ConditionStatus",
@@ -81,6 +82,26 @@ class GatewayStatus(ApiModel):
     url: str = Field(max_length=512)
     """Base URL inside the cluster."""
 
+    session_epoch: int = Field(default=0, ge=0)
+    """Tokens of earlier epochs are refused by every gateway. Behind `spec.sessionEpoch` while one that serves
+    has not confirmed it."""
+
+
+class AuditStatus(ApiModel):
+    """The record of the gateway's audit log that the operator saw last and holds the log to."""
+
+    seq: int = Field(ge=0)
+    """Its number; the first record has 0."""
+
+    head: str = Field(max_length=64)
+    """Its hash, 64 hexadecimal digits: everything before it is fixed by it."""
+
+    checked_at: AwareDatetime
+    """When it was seen."""
+
+    key_id: str = Field(alias="keyID", max_length=64)
+    """Id of the gateway's key that signs the log's checkpoints."""
+
 
 class WorkspaceStatus(ApiModel):
     """What the operator found and did; written by nobody else."""
@@ -105,6 +126,9 @@ class WorkspaceStatus(ApiModel):
 
     last_activity: AwareDatetime | None = None
     """When the gateway last served a session, as far as the operator knows."""
+
+    audit: AuditStatus | None = None
+    """The newest record of the gateway's audit log that was checked."""
 
     conditions: _Conditions = ()
     """Aspects of the workspace, one of each type."""

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from bulkhead.api import cel as rules
 from bulkhead.api import fields
 from bulkhead.api.base import BY_NAME, SET, ApiModel
+from bulkhead.api.gateway import Limits, Memory, ModelChoice
 
 __all__ = [
     "AccessRole",
@@ -230,8 +231,8 @@ class Quota(ApiModel):
     pods: int | None = Field(default=None, ge=1, le=1000)
     """Number of pods, 1 to 1000."""
 
-    storage: fields.OptionalSize | None = None
-    """Sum of the sizes of all volumes: `10Gi`; `0` for none."""
+    storage: fields.Size | None = None
+    """Sum of the sizes of all volumes, the gateway's included: `10Gi`."""
 
     ephemeral_storage: fields.Size | None = None
     """Sum of the pods' limits for node disk: `8Gi`."""
@@ -292,6 +293,9 @@ class WorkspaceSpec(ApiModel):
     tools: tuple[Tool, ...] = Field(default=(), max_length=32, json_schema_extra=BY_NAME)
     """MCP servers, at most 32 and at most the class's ceiling, each in a pod of its own. Default: none."""
 
+    model: ModelChoice | None = None
+    """The model that the gateway offers. Default: none."""
+
     egress: tuple[EgressRule, ...] = Field(default=(), max_length=64)
     """Where the runtime may connect, through the egress proxy. Default: nowhere."""
 
@@ -301,6 +305,12 @@ class WorkspaceSpec(ApiModel):
     quota: Quota | None = None
     """Ceilings over the whole workspace, each at most the class's. Default: the class's, then built-in
     ones."""
+
+    limits: Limits = Limits()
+    """What users may spend, each at most the class's ceiling. Default: the class's, then built-in ones."""
+
+    memory: Memory = Memory()
+    """What the gateway remembers of conversations."""
 
     access: tuple[AccessRule, ...] = Field(default=(), max_length=32)
     """Who may look into the workspace's namespace. Default: nobody."""

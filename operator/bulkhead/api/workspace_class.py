@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field
 
 from bulkhead.api import cel as rules
 from bulkhead.api import fields
-from bulkhead.api.base import SET, SHOWN, ApiModel
+from bulkhead.api.base import BY_NAME, SET, SHOWN, ApiModel
+from bulkhead.api.gateway import GatewayStorage, Limits, SharedModel
 from bulkhead.api.workspace import Quota, Resources
 
 __all__ = [
@@ -134,6 +135,9 @@ class Defaults(ApiModel):
     quota: Quota = Quota()
     """Ceilings over a whole workspace. Keys left out come from built-in defaults."""
 
+    limits: Limits = Limits()
+    """What users of a workspace may spend. Keys left out come from built-in defaults."""
+
     resources: ClassResources = ClassResources()
     """Requests and limits of pods."""
 
@@ -147,6 +151,9 @@ class Ceilings(ApiModel):
 
     quota: Quota = Quota()
     """Largest value of each key of `spec.quota`. Keys left out have no ceiling."""
+
+    limits: Limits = Limits()
+    """Largest value of each key of `spec.limits`. Keys left out have no ceiling."""
 
     tools: int = Field(default=16, ge=0, le=32)
     """Largest number of tools, 0 to 32. Default: 16."""
@@ -192,9 +199,14 @@ class GatewaySettings(ApiModel):
     """Who, outside the workspace, may connect to its gateway; a session token is still needed. Default:
     nobody."""
 
+    storage: GatewayStorage = GatewayStorage()
+    """The gateway's volume."""
+
 
 class WorkspaceClassSpec(ApiModel):
     """Isolation, defaults, ceilings and allow-lists for its workspaces; empty, it allows nothing extra."""
+
+    model_config = ConfigDict(json_schema_extra=rules.CLASS_SPEC)
 
     isolation: IsolationSpec = Field(default=IsolationSpec(), json_schema_extra=SHOWN)
     """How tenant code is kept from the node, and on which nodes it may run."""
@@ -216,3 +228,6 @@ class WorkspaceClassSpec(ApiModel):
 
     gateway: GatewaySettings = GatewaySettings()
     """The way into a workspace."""
+
+    models: tuple[SharedModel, ...] = Field(default=(), max_length=16, json_schema_extra=BY_NAME)
+    """Models that workspaces may choose by name; gateways reach them, and no other pod. Default: none."""

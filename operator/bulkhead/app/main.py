@@ -21,19 +21,23 @@ from bulkhead.app import endpoints, settings, watches
 from bulkhead.app.relevance import Relevance
 from bulkhead.app.routing import Router
 from bulkhead.engine.activity import GatewayActivity
+from bulkhead.engine.anchor import AuditAnchor
 from bulkhead.engine.class_use import ClassUse
 from bulkhead.engine.classes import ClassReconciler, class_key, class_of_key
 from bulkhead.engine.clock import SystemClock
 from bulkhead.engine.deadlines import Deadlines, TokenBucket
+from bulkhead.engine.door import GatewayDoor
 from bulkhead.engine.echoes import Echoes
 from bulkhead.engine.expire import Expirer
 from bulkhead.engine.facts import FactsSource
 from bulkhead.engine.fleet import Fleet
 from bulkhead.engine.gather import Gatherer
+from bulkhead.engine.issuer_tls import IssuerTls
 from bulkhead.engine.keys import SigningKeys
 from bulkhead.engine.queue import Priority, WorkQueue
 from bulkhead.engine.reconcile import Parts, Reconciler
 from bulkhead.engine.report import Reporter
+from bulkhead.engine.revocation import Revocations
 from bulkhead.engine.spread import Spread
 from bulkhead.engine.sweep import Sweeper
 from bulkhead.engine.workers import Workers
@@ -158,15 +162,17 @@ class Operator:
             on_drop=_dropped,
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
+        door = GatewayDoor(session, client, self._settings.operator_namespace, clock=self._clock)
         deadlines = Deadlines(
             self._clock,
             self._queue.add,
             TokenBucket(_EXPIRIES_PER_SECOND, _EXPIRY_BURST, self._clock),
         )
         facts = FactsSource(client, self._clock)
+        parts = self._parts(client, events, deadlines, door, facts)
         workers = Workers(
             self._queue,
-            self._reconcile(self._parts(client, events, deadlines, session, facts)),
+            self._reconcile(parts),
             metrics=self._metrics,
             count=self._settings.workers,
             timeout_seconds=self._settings.reconcile_timeout_seconds,
@@ -187,7 +193,9 @@ class Operator:
                 ("lease", election.hold()),
                 ("events", events.run()),
                 ("deadlines", deadlines.run()),
+                *([("issuer-tls", self._issuer_tls(client).run())] if self._settings.issuer else []),
                 ("spread", self._spread.run()),
+                ("audit", self._audit_anchor(client, door, parts.reporter).run()),
                 ("sweep", sweep.run()),
                 ("stop", self._stopping.wait()),
                 ("watches", self._watch(facts)),
@@ -229,6 +237,27 @@ class Operator:
             task.cancel()
         await asyncio.gather(doing, stopped, return_exceptions=True)
         return doing.done() and not doing.cancelled() and doing.exception() is None
+
+    def _audit_anchor(self, client: KubeClient, door: GatewayDoor, reporter: Reporter) -> AuditAnchor:
+        return AuditAnchor(
+            client,
+            door,
+            GatewayActivity(door),
+            reporter,
+            clock=self._clock,
+            cluster_domain=self._settings.cluster_domain,
+            random=self._random,
+            metrics=self._metrics,
+        )
+
+    def _issuer_tls(self, client: KubeClient) -> IssuerTls:
+        chosen = self._settings
+        return IssuerTls(
+            client,
+            chosen.operator_namespace,
+            cluster_domain=chosen.cluster_domain,
+            now=self._clock.now,
+        )
 
     async def _watch(self, facts: FactsSource) -> None:
         """Run kopf until it ends; watches that cannot go on end the process, which is started again."""
@@ -285,7 +314,7 @@ class Operator:
         client: KubeClient,
         events: EventWriter,
         deadlines: Deadlines,
-        session: aiohttp.ClientSession,
+        door: GatewayDoor,
         facts: FactsSource,
     ) -> Parts:
         namespace = self._settings.operator_namespace
@@ -308,7 +337,8 @@ class Operator:
                 use=use,
             ),
             use=use,
-            expirer=Expirer(client, GatewayActivity(session)),
+            expirer=Expirer(client, GatewayActivity(door)),
+            revocations=Revocations(door),
             reporter=reporter,
             echoes=self._echoes,
             deadlines=deadlines,

@@ -67,6 +67,7 @@ class Settings(BaseModel):
     dns_namespace: str = "kube-system"
     dns_pod_labels: Labels = {"k8s-app": "kube-dns"}
     signing_key_max_age: KeyAge = "720h"  # older signing keys are exchanged, without a session being dropped
+    issuer: bool = True  # keep a certificate for it
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     health_port: Port = 8081
     metrics_port: Port = 9464

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from typing_extensions import override
 
 from bulkhead import duration
-from bulkhead.cli import screen, status
+from bulkhead.cli import issuer, screen, status
 from bulkhead.cli.access import credentials
 from bulkhead.cli.problems import CliError
-from bulkhead.cli.token import TokenRequest, issue
+from bulkhead.cli.token import Fresh, issue
 from bulkhead.errors import InvalidValue
+from bulkhead.issuer.request import TokenRequest
 from bulkhead.kube.client import KubeClient
 from bulkhead_wire.keys import decode_base64url
 from bulkhead_wire.token import MAX_TTL_SECONDS
@@ -55,8 +56,11 @@ examples:
   bulkhead token acme --user alice --scope tools:call:shell --ttl 5m
   curl -H "Authorization: Bearer $(bulkhead token acme --user alice --scope tools:list)" URL/v1/tools
 
-The token goes to standard output and nowhere else. It is signed with the workspace's key, which is read with
-your own rights: you need to `get` Secrets in the operator's namespace (Role bulkhead-token-issuer).
+The token goes to standard output and nowhere else. With --issuer (or BULKHEAD_ISSUER) the issuer makes it:
+you need the right to create tenantworkspaces/token (ClusterRole bulkhead-issue-tokens) and a service account
+token of audience bulkhead-issuer. Without, it is signed here with the workspace's key, which is read with
+your own rights: you need to `get` Secrets in the operator's namespace (Role bulkhead-token-issuer), and can
+then speak as anybody.
 """
 _STATUS_HELP: Final = """\
 examples:
@@ -140,6 +144,26 @@ def _add_token(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME",
         help="where the signing keys are (default: %(default)s)",
     )
+    command.add_argument(
+        "--issuer",
+        default=os.environ.get("BULKHEAD_ISSUER"),
+        metavar="URL",
+        help="ask the issuer there, e.g. https://bulkhead-issuer.bulkhead-system.svc:8443",
+    )
+    command.add_argument(
+        "--issuer-ca",
+        type=Path,
+        default=os.environ.get("BULKHEAD_ISSUER_CA"),
+        metavar="FILE",
+        help="the CA in ConfigMap bulkhead-issuer-ca (default: the system's)",
+    )
+    command.add_argument(
+        "--identity-file",
+        type=Path,
+        default=issuer.IDENTITY_FILE,
+        metavar="FILE",
+        help="with --issuer: who you are (default: %(default)s)",
+    )
     _add_common(command)
     command.set_defaults(run=_token)
 
@@ -186,17 +210,32 @@ def _session(text: str) -> bytes:
 
 def _token(options: argparse.Namespace) -> int:
     request = TokenRequest(
-        workspace=options.name,
         user=options.user,
         scopes=tuple(dict.fromkeys(options.scope)),
         ttl_seconds=options.ttl,
-        session_id=options.session or secrets.token_bytes(_SESSION_BYTES),
-        token_id=secrets.token_bytes(_SESSION_BYTES),
+        session_id=options.session,
+    )
+    if options.issuer:
+        door = issuer.Door(url=options.issuer, ca_file=options.issuer_ca, identity_file=options.identity_file)
+        return _print_token(*asyncio.run(issuer.ask(door, options.name, request)))
+    fresh = Fresh(
+        session_id=secrets.token_bytes(_SESSION_BYTES), token_id=secrets.token_bytes(_SESSION_BYTES)
     )
     signed, warnings = _with_client(
         options,
-        lambda client: issue(client, request, operator_namespace=options.operator_namespace, now=time.time()),
+        lambda client: issue(
+            client,
+            options.name,
+            request,
+            operator_namespace=options.operator_namespace,
+            now=time.time(),
+            fresh=fresh,
+        ),
     )
+    return _print_token(signed, warnings)
+
+
+def _print_token(signed: str, warnings: Sequence[str]) -> int:
     for warning in warnings:
         print(f"bulkhead: warning: {warning}", file=sys.stderr)
     print(signed)

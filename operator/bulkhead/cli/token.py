@@ -6,76 +6,60 @@ Whoever can read the signing key can speak as any user of that workspace. The ri
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bulkhead import names
 from bulkhead.cli.problems import CannotTell, Refused, from_kube
 from bulkhead.errors import Forbidden, KubeError, NotFound
-from bulkhead_wire import token as wire
-from bulkhead_wire.keys import InvalidKey
+from bulkhead.issuer import mint
 
 if TYPE_CHECKING:
+    from bulkhead.issuer.request import TokenRequest
     from bulkhead.kube.client import KubeClient
 
-__all__ = ["TokenRequest", "issue", "warnings"]
-
-_TOOL_SCOPE: Final = "tools:call:"
+__all__ = ["Fresh", "issue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
-    """What was asked for on the command line."""
+class Fresh:
+    """Randomness for one token, 16 bytes each."""
 
-    workspace: str
-    user: str
-    scopes: tuple[str, ...]
-    ttl_seconds: int
-    session_id: bytes  # 16 bytes
-    token_id: bytes  # 16 bytes, fresh randomness
+    session_id: bytes
+    token_id: bytes
 
 
-async def issue(
-    client: KubeClient, request: TokenRequest, *, operator_namespace: str, now: float
+async def issue(  # one token, each part named
+    client: KubeClient,
+    name: str,
+    request: TokenRequest,
+    *,
+    operator_namespace: str,
+    now: float,
+    fresh: Fresh,
 ) -> tuple[str, tuple[str, ...]]:
     """The token and what its user should know; raises Refused or CannotTell."""
-    workspace = await _workspace(client, request.workspace)
-    metadata, spec = workspace["metadata"], workspace.get("spec") or {}
-    if metadata.get("deletionTimestamp"):
-        raise Refused(f"workspace {request.workspace} is being deleted: it takes no new sessions")
+    workspace = await _workspace(client, name)
     try:
-        claims = wire.new_claims(
-            workspace_uid=metadata["uid"],
-            tenant_id=spec.get("tenantID") or request.workspace,
-            subject=request.user,
-            scopes=request.scopes,
-            epoch=spec.get("sessionEpoch") or 0,
-            now=now,
-            ttl_seconds=request.ttl_seconds,
-            session_id=request.session_id,
-            token_id=request.token_id,
+        key = await mint.signing_key(client, workspace, operator_namespace)
+        made = mint.make(
+            workspace, key, request, now=now, session_id=fresh.session_id, token_id=fresh.token_id
         )
-    except ValueError as error:
+    except mint.NoKey as error:
+        raise Refused(f"{error}; is --operator-namespace right?") from error
+    except mint.NotMade as error:
         raise Refused(
-            f"{error}; --user is 1 to 64 of A-Z a-z 0-9 _ . : - and --scope is session, tools:list or "
-            "tools:call:NAME, each once, without wildcards"
+            str(error).replace("a user is", "--user is").replace("a scope is", "--scope is")
         ) from error
-    key = await _signing_key(client, workspace, operator_namespace)
-    return wire.sign(claims, key), warnings(workspace, request.scopes)
-
-
-def warnings(workspace: dict[str, Any], scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """What makes the token useless for now, though it is valid."""
-    name, spec = workspace["metadata"]["name"], workspace.get("spec") or {}
-    found = []
-    if (spec.get("lifecycle") or {}).get("suspended"):
-        found.append(f"workspace {name} is suspended: its gateway does not answer")
-    tools = {tool["name"] for tool in spec.get("tools") or ()}
-    asked = {scope.removeprefix(_TOOL_SCOPE) for scope in scopes if scope.startswith(_TOOL_SCOPE)}
-    found += [f"workspace {name} has no tool {tool}" for tool in sorted(asked - tools)]
-    return tuple(found)
+    except mint.UnusableKey as error:
+        raise CannotTell(str(error)) from None
+    except Forbidden as error:
+        raise CannotTell(
+            f"{error}; tokens need the Role bulkhead-token-issuer in namespace {operator_namespace}"
+        ) from error
+    except KubeError as error:
+        raise from_kube(error) from error
+    return made.reveal(), mint.warnings(workspace, request.scopes)
 
 
 async def _workspace(client: KubeClient, name: str) -> dict[str, Any]:
@@ -85,39 +69,3 @@ async def _workspace(client: KubeClient, name: str) -> dict[str, Any]:
         raise Refused(f"there is no workspace {name}; `bulkhead status` lists them") from error
     except KubeError as error:
         raise from_kube(error) from error
-
-
-async def _signing_key(
-    client: KubeClient, workspace: dict[str, Any], operator_namespace: str
-) -> wire.SigningKey:
-    name = workspace["metadata"]["name"]
-    try:
-        secret = await client.get(
-            "Secret", names.signing_key(workspace["metadata"]["uid"]), operator_namespace
-        )
-    except NotFound as error:
-        raise Refused(
-            f"workspace {name} has no signing key in namespace {operator_namespace}; {_why(workspace)}"
-        ) from error
-    except Forbidden as error:
-        raise CannotTell(
-            f"{error}; tokens need the Role bulkhead-token-issuer in namespace {operator_namespace}"
-        ) from error
-    except KubeError as error:
-        raise from_kube(error) from error
-    try:
-        return wire.SigningKey.from_pem(base64.b64decode(secret["data"]["private.pem"], validate=True))
-    except (KeyError, TypeError, binascii.Error, InvalidKey):
-        # Without the cause: nothing that was read from the Secret may reach a terminal.
-        raise CannotTell(
-            f"get Secret {operator_namespace}/{names.signing_key(workspace['metadata']['uid'])}: "
-            "it holds no usable key; delete it and the operator makes a new one"
-        ) from None
-
-
-def _why(workspace: dict[str, Any]) -> str:
-    """What the workspace itself says about not being there yet."""
-    for condition in (workspace.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Ready" and condition.get("status") != "True":
-            return f"it is not Ready: {condition.get('reason')}: {condition.get('message')}"
-    return "is --operator-namespace right?"

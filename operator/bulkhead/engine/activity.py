@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-import aiohttp
-import orjson
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
-
-from bulkhead import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from bulkhead.engine.door import Door
+
 __all__ = ["Activity", "ActivitySource", "GatewayActivity"]
 
-_SECONDS: Final = 2.0
-_LARGEST: Final = 4096  # bytes; the answer has two times in it
 _OK: Final = 200
 
 
@@ -38,29 +34,25 @@ class Activity:
 class ActivitySource(Protocol):
     """Where activity comes from; a fake in tests."""
 
-    async def ask(self, cluster_ip: str) -> Activity | None:
+    async def ask(self, uid: str, cluster_ip: str) -> Activity | None:
         """The gateway's answer; None: no answer that can be believed."""
         ...
 
 
 class GatewayActivity:
-    """Over HTTP, within the cluster, to the operator's own port."""
+    """From the gateway itself, at the operator's own door."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
-    async def ask(self, cluster_ip: str) -> Activity | None:
+    async def ask(self, uid: str, cluster_ip: str) -> Activity | None:
         """The gateway's answer; None: unreachable, or nothing that can be believed."""
-        host = f"[{cluster_ip}]" if ":" in cluster_ip else cluster_ip
-        url = f"http://{host}:{names.GATEWAY_OPERATOR_PORT}/internal/v1/activity"
+        reply = await self._door.ask(uid, cluster_ip, "/internal/v1/activity")
+        if reply is None or reply.status != _OK:
+            return None
         try:
-            async with self._session.get(
-                url, timeout=aiohttp.ClientTimeout(total=_SECONDS), allow_redirects=False
-            ) as response:
-                if response.status != _OK:
-                    return None
-                return _activity(orjson.loads(await response.content.read(_LARGEST)))
-        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, ValidationError):
+            return _activity(reply.json())
+        except ValidationError:
             return None
 
 

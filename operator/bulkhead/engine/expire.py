@@ -95,7 +95,7 @@ class Expirer:
         namespace = names.namespace(workspace.name, workspace.uid)
         service = await self._client.find("Service", names.GATEWAY, namespace)
         address = (service or {}).get("spec", {}).get("clusterIP")
-        if address and (answer := await self._activity.ask(address)) is not None:
+        if address and (answer := await self._activity.ask(workspace.uid, address)) is not None:
             return True, answer.latest
         deployment = await self._client.find("Deployment", names.GATEWAY, namespace)
         return available_pods(deployment) == 0, None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bulkhead.kube.client import KubeClient
     from bulkhead.plan.observed import Manifest
 
+_DEFAULT_STORAGE_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+
 __all__ = ["BELIEVED_SECONDS", "DOUBTED_SECONDS", "FactsSource", "node_facts"]
 
 BELIEVED_SECONDS: Final = 60.0
@@ -53,8 +55,10 @@ class FactsSource:
                 return self._facts
             began, counted = self._clock.monotonic(), self._outdated
             try:
-                nodes, classes = await asyncio.gather(
-                    self._client.list("Node"), self._client.list("RuntimeClass")
+                nodes, classes, storage = await asyncio.gather(
+                    self._client.list("Node"),
+                    self._client.list("RuntimeClass"),
+                    self._client.list("StorageClass"),
                 )
             except KubeError as error:
                 logs.warning(LogEvent.FACTS_UNKNOWN, error=str(error))
@@ -62,6 +66,8 @@ class FactsSource:
                 return None
             self._facts = ClusterFacts(
                 runtime_classes=frozenset(each["metadata"]["name"] for each in classes),
+                storage_classes=frozenset(each["metadata"]["name"] for each in storage),
+                has_default_storage_class=any(map(_is_default, storage)),
                 nodes=tuple(map(node_facts, nodes)),
             )
             if counted == self._outdated:
@@ -87,6 +93,11 @@ def node_facts(node: Manifest) -> NodeFacts:
         pods=_amount(room, "pods"),
         user_namespaces=_has_user_namespaces(status),
     )
+
+
+def _is_default(storage_class: Manifest) -> bool:
+    annotations = storage_class["metadata"].get("annotations") or {}
+    return bool(annotations.get(_DEFAULT_STORAGE_CLASS) == "true")
 
 
 def _has_user_namespaces(status: Mapping[str, Any]) -> bool:

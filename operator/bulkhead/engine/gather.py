@@ -18,11 +18,13 @@ from bulkhead.render.context import SecretValue
 from bulkhead.render.secrets import copied_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from bulkhead.api.effective import Effective
+    from bulkhead.api.gateway import ApiKeySource
     from bulkhead.api.parse import ParsedWorkspace
     from bulkhead.api.status import WorkspaceStatus
-    from bulkhead.api.workspace import SecretSource
+    from bulkhead.api.workspace import SecretSourceRef
     from bulkhead.engine.keys import PublicKeys, SigningKeys
     from bulkhead.kube.client import KubeClient
 
@@ -32,6 +34,7 @@ __all__ = [
     "SecretSources",
     "delivered_keys",
     "kept_values",
+    "secret_sources",
     "service_ips",
     "with_written",
 ]
@@ -51,9 +54,9 @@ CHILD_KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretSources:
-    """What `spec.secrets` could be read as."""
+    """What the sources of a workspace's Secrets could be read as."""
 
-    values: Mapping[str, SecretValue] = field(default_factory=dict)  # spec.secrets[].name -> value
+    values: Mapping[str, SecretValue] = field(default_factory=dict)  # name of the copy -> value
     missing: tuple[str, ...] = ()  # "namespace/name:key"
 
 
@@ -105,19 +108,18 @@ class Gatherer:
         }
         return objects, tuple(map(_slim, pods))
 
-    async def secrets(self, sources: Sequence[SecretSource]) -> SecretSources:
-        """The values at their sources; what does not exist or may not be read is named, not raised."""
-        wanted = sorted({(source.from_.namespace, source.from_.name) for source in sources})
+    async def secrets(self, sources: Mapping[str, SecretSourceRef | ApiKeySource]) -> SecretSources:
+        """The values by name of the copy; what does not exist or may not be read is named, not raised."""
+        wanted = sorted({(ref.namespace, ref.name) for ref in sources.values()})
         found = dict(zip(wanted, await asyncio.gather(*(self._data(*each) for each in wanted)), strict=True))
         values: dict[str, SecretValue] = {}
         missing: list[str] = []
-        for source in sources:
-            ref = source.from_
+        for copy, ref in sources.items():
             value = _decoded(found[ref.namespace, ref.name].get(ref.key))
             if value is None:
                 missing.append(f"{ref.namespace}/{ref.name}:{ref.key}")
             else:
-                values[source.name] = value
+                values[copy] = value
         return SecretSources(values=values, missing=tuple(dict.fromkeys(missing)))
 
     async def _children(self, kind: str, namespace: str) -> list[Manifest]:
@@ -148,18 +150,28 @@ def was_ready(status: WorkspaceStatus, generation: int) -> bool:
     )
 
 
+def secret_sources(effective: Effective) -> Mapping[str, SecretSourceRef | ApiKeySource]:
+    """Every Secret that is a copy, by its name in the workspace, and where its value comes from."""
+    sources: dict[str, SecretSourceRef | ApiKeySource] = {
+        copied_secret(source.name): source.from_ for source in effective.secrets
+    }
+    if effective.model is not None and effective.model.api_key is not None:
+        sources[names.MODEL_KEY_SECRET] = effective.model.api_key
+    return sources
+
+
 def kept_values(
-    read: SecretSources, observed: Observed, sources: Sequence[SecretSource], uid: str
+    read: SecretSources, observed: Observed, copies: Iterable[str], uid: str
 ) -> Mapping[str, SecretValue]:
-    """Values by name: as read, else as copied last; a source that vanishes takes nothing away."""
+    """Values by name of the copy: as read, else as copied last; a source that vanishes takes nothing away."""
     values = dict(read.values)
-    for source in sources:
-        copy = observed.objects.get(ObjectKey("Secret", copied_secret(source.name)))
-        if source.name in values or copy is None or not carries_our_label(copy, uid):
+    for name in copies:
+        copy = observed.objects.get(ObjectKey("Secret", name))
+        if name in values or copy is None or not carries_our_label(copy, uid):
             continue
         value = _decoded((copy.get("data") or {}).get("value"))
         if value is not None:
-            values[source.name] = value
+            values[name] = value
     return values
 
 

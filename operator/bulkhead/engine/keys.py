@@ -1,13 +1,14 @@
 """Signing keys: one Secret a workspace, in the operator's namespace; only the public half goes further.
 
 `private.pem` signs, `next.pem` will, `jwks.json` is what gateways shall accept; `rotation` says when what
-changes.
+changes. `gateway.seed`, made once, is what the gateway's own keys are derived from.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkhead import names
 from bulkhead.engine.rotation import KeyState, next_step
 from bulkhead.errors import AlreadyExists
+from bulkhead.render.context import SecretValue
 from bulkhead.telemetry import logs
 from bulkhead.telemetry.logs import LogEvent
+from bulkhead_wire.gateway_keys import SEED_BYTES
 from bulkhead_wire.keys import InvalidKey, Jwks, SigningKey, generate_key, jwks_json
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ PURPOSE: Final = "signing-key"
 _PRIVATE: Final = "private.pem"
 _NEXT: Final = "next.pem"
 _PUBLIC: Final = "jwks.json"
+_SEED: Final = "gateway.seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,17 @@ class PublicKeys:
 
     secret_uid: str
     jwks: str  # empty: the Secret is there but cannot be read as a key set
+    gateway_seed: SecretValue | None = None  # None: not there yet, or spoilt
     _secret: Manifest = field(default_factory=dict, repr=False, compare=False)  # for SigningKeys alone
 
 
 def signing_key_secret(
-    workspace: str, uid: str, namespace: str, state: KeyState, live: Manifest | None = None
+    workspace: str,
+    uid: str,
+    namespace: str,
+    state: KeyState,
+    seed: SecretValue,
+    live: Manifest | None = None,
 ) -> Manifest:
     """The Secret in that state; owned by the TenantWorkspace, so it cannot outlive it.
 
@@ -51,9 +61,13 @@ def signing_key_secret(
     """
     before = live["metadata"] if live is not None else {}
     kept = {name: before[name] for name in ("uid", "resourceVersion", "finalizers") if name in before}
-    texts = {_PRIVATE: state.active.pem(), _PUBLIC: jwks_json(state.public())}
+    files = {
+        _PRIVATE: state.active.pem().encode(),
+        _PUBLIC: jwks_json(state.public()).encode(),
+        _SEED: seed.reveal(),
+    }
     if state.next is not None:
-        texts[_NEXT] = state.next.pem()
+        files[_NEXT] = state.next.pem().encode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -75,7 +89,7 @@ def signing_key_secret(
             ],
         },
         "type": "Opaque",
-        "data": {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()},
+        "data": {name: base64.b64encode(value).decode() for name, value in files.items()},
     }
 
 
@@ -89,11 +103,13 @@ class SigningKeys:
         *,
         max_age_seconds: float,
         new_key: Callable[[], SigningKey] = generate_key,
+        new_seed: Callable[[], bytes] = lambda: secrets.token_bytes(SEED_BYTES),
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._max_age_seconds = max_age_seconds
         self._new_key = new_key
+        self._new_seed = new_seed
 
     async def find(self, uid: str) -> PublicKeys | None:
         """The public half, if there is a key."""
@@ -104,8 +120,9 @@ class SigningKeys:
         """The public half of a new key; one that is there already is never overwritten."""
         state = KeyState(active=self._new_key(), since=now.replace(microsecond=0), handled=requested)
         try:
+            seed = SecretValue(self._new_seed())
             return _public(
-                await self._client.create(signing_key_secret(workspace, uid, self._namespace, state))
+                await self._client.create(signing_key_secret(workspace, uid, self._namespace, state, seed))
             )
         except AlreadyExists:  # an earlier leader's request arrived after all
             return _public(await self._client.get("Secret", names.signing_key(uid), self._namespace))
@@ -115,11 +132,12 @@ class SigningKeys:
     ) -> tuple[PublicKeys, float | None]:
         """One step of an exchange, if it is due, and seconds until the one after it.
 
-        A Secret that cannot be read is left alone: a person must decide whether its sessions may end.
+        A Secret that cannot be read is left alone: a person must decide whether its sessions may end. One of
+        an older release gets its seed; a seed that is there is never changed.
         `delivered` is the key set that the workspace's gateway mounts.
         """
-        state = _state(keys)
-        if state is None:
+        state, seed = _state(keys), keys.gateway_seed
+        if state is None or (seed is None and _SEED in _data(keys)):
             return keys, None
         step = next_step(
             state,
@@ -129,12 +147,14 @@ class SigningKeys:
             delivered=key_ids(delivered),
             new_key=self._new_key,
         )
-        if step.state == state:
+        if step.state == state and seed is not None:
             return keys, step.again_seconds
         # A replace of the version that was read: of two leaders for a moment one is told that it is late.
-        made = signing_key_secret(workspace, uid, self._namespace, step.state, keys._secret)  # noqa: SLF001
+        seed = seed or SecretValue(self._new_seed())
+        made = signing_key_secret(workspace, uid, self._namespace, step.state, seed, keys._secret)  # noqa: SLF001
         live = await self._client.replace(made)
-        logs.info(LogEvent.KEY_EXCHANGED, signs=step.state.active.kid, keys=len(step.state.public()))
+        if step.state != state:
+            logs.info(LogEvent.KEY_EXCHANGED, signs=step.state.active.kid, keys=len(step.state.public()))
         return _public(live), step.again_seconds
 
 
@@ -160,13 +180,23 @@ def _stamp(moment: datetime) -> str:
 
 
 def _public(secret: Manifest) -> PublicKeys:
-    text = _text(secret.get("data") or {}, _PUBLIC)
-    return PublicKeys(secret["metadata"]["uid"], text if key_ids(text) else "", secret)
+    data = secret.get("data") or {}
+    text, seed = _text(data, _PUBLIC), _bytes(data, _SEED)
+    return PublicKeys(
+        secret["metadata"]["uid"],
+        text if key_ids(text) else "",
+        SecretValue(seed) if len(seed) == SEED_BYTES else None,
+        secret,
+    )
+
+
+def _data(keys: PublicKeys) -> Mapping[str, Any]:
+    return keys._secret.get("data") or {}  # noqa: SLF001
 
 
 def _state(keys: PublicKeys) -> KeyState | None:
     """What the Secret says, or None: it is not what we wrote."""
-    data, metadata = keys._secret.get("data") or {}, keys._secret["metadata"]  # noqa: SLF001
+    data, metadata = _data(keys), keys._secret["metadata"]  # noqa: SLF001
     notes: Mapping[str, Any] = metadata.get("annotations") or {}
     try:
         active = SigningKey.from_pem(_text(data, _PRIVATE))
@@ -200,6 +230,13 @@ def _moment(text: object) -> datetime | None:
 
 def _text(data: Mapping[str, Any], name: str) -> str:
     try:
-        return base64.b64decode(data.get(name, ""), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, TypeError):
+        return _bytes(data, name).decode()
+    except UnicodeDecodeError:
         return ""
+
+
+def _bytes(data: Mapping[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(data.get(name, ""), validate=True)
+    except (binascii.Error, TypeError):
+        return b""

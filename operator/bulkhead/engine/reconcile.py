@@ -15,7 +15,7 @@ from bulkhead.engine.class_use import class_choice
 from bulkhead.engine.execute import Executor
 from bulkhead.engine.expire import ASK_AGAIN_SECONDS, expired_refused
 from bulkhead.engine.facts import DOUBTED_SECONDS
-from bulkhead.engine.gather import delivered_keys, kept_values, service_ips, with_written
+from bulkhead.engine.gather import delivered_keys, kept_values, secret_sources, service_ips, with_written
 from bulkhead.engine.teardown import tear_down
 from bulkhead.errors import BulkheadError, KubeError
 from bulkhead.plan.actions import Delete, Plan
@@ -27,6 +27,7 @@ from bulkhead.plan.planner import plan
 from bulkhead.plan.refusal import judge_bug, judge_refused
 from bulkhead.plan.verdict import accept, judge
 from bulkhead.render.render import render
+from bulkhead.render.secrets import copied_secret
 from bulkhead.telemetry import logs
 from bulkhead.telemetry.logs import LogEvent
 
@@ -205,7 +206,7 @@ class Reconciler:
         parts = self._parts
         (observed, keys), sources, cluster = await asyncio.gather(
             parts.gatherer.observe(workspace),
-            parts.gatherer.secrets(effective.secrets),
+            parts.gatherer.secrets(wanted := secret_sources(effective)),
             self._cluster(effective),
         )
         if expiry.heard is not None:
@@ -213,10 +214,17 @@ class Reconciler:
             observed = replace(observed, last_activity=heard)
         keys, keys_again = await self._turn_keys(workspace, effective, observed, keys)
         observed = replace(observed, missing_secret_sources=sources.missing, cluster=cluster)
+        values = kept_values(sources, observed, wanted, effective.uid)
         context = replace(
             parts.base,
             jwks=keys.jwks if keys is not None else "",
-            secret_values=kept_values(sources, observed, effective.secrets, effective.uid),
+            gateway_seed=keys.gateway_seed if keys is not None else None,
+            model_key=values.get(names.MODEL_KEY_SECRET),
+            secret_values={
+                source.name: values[copied_secret(source.name)]
+                for source in effective.secrets
+                if copied_secret(source.name) in values
+            },
         )
         turn = await self._rounds(workspace, effective, observed, context)
         now = parts.clock.now()

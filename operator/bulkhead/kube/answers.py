@@ -42,7 +42,7 @@ def error_of(
     message = str(body.get("message") or "")
     details = body.get("details") or {}
     kind = _class_of(status, reason, message, details)
-    if call.kind == "Secret" and kind is errors.Invalid:
+    if call.kind in {"Secret", "TokenReview"} and kind is errors.Invalid:
         message = _WITHHELD
     if retry_after_seconds is None:
         retry_after_seconds = details.get("retryAfterSeconds")

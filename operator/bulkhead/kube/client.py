@@ -118,6 +118,12 @@ class KubeClient:
             call, "POST", path, body=manifest, params={"fieldManager": FIELD_MANAGER}, idempotent=False
         )
 
+    async def review(self, kind: str, spec: Mapping[str, Any]) -> Manifest:
+        """POST a question (TokenReview, SubjectAccessReview); its `status` is the answer. Nothing is kept."""
+        entry = resource(kind)
+        body = {"apiVersion": entry.api_version, "kind": kind, "spec": spec}
+        return await self._call(Call("review", kind, None, None), "POST", entry.path(), body=body)
+
     async def replace(self, manifest: Manifest) -> Manifest:
         """PUT: drops every field not in the manifest; Conflict unless its resourceVersion is current."""
         call, meta = _call_of("replace", manifest)

@@ -54,6 +54,7 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
             ),
             Resource(names.CLASS_KIND, names.GROUP, names.VERSION, names.CLASS_PLURAL, namespaced=False),
             Resource("Namespace", "", "v1", "namespaces", namespaced=False),
+            Resource("ConfigMap", "", "v1", "configmaps"),
             Resource("LimitRange", "", "v1", "limitranges"),
             Resource("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims"),
             Resource("Pod", "", "v1", "pods"),
@@ -74,7 +75,13 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
             # Read only: what the cluster can run.
             Resource("Node", "", "v1", "nodes", namespaced=False),
             Resource("RuntimeClass", "node.k8s.io", "v1", "runtimeclasses", namespaced=False),
+            Resource("StorageClass", "storage.k8s.io", "v1", "storageclasses", namespaced=False),
             Resource("Event", "events.k8s.io", "v1", "events"),
+            # Questions, answered in the reply and kept nowhere.
+            Resource("TokenReview", "authentication.k8s.io", "v1", "tokenreviews", namespaced=False),
+            Resource(
+                "SubjectAccessReview", "authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False
+            ),
         )
     }
 )

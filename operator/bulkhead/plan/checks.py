@@ -13,6 +13,7 @@ from bulkhead.plan.findings import Problem, listed
 from bulkhead.plan.ownership import is_going, namespace_is_ours
 from bulkhead.plan.placement import placement_problem
 from bulkhead.plan.tenant_policy import is_narrow
+from bulkhead.plan.volumes import unprovided
 from bulkhead.plan.workloads import why_unavailable
 from bulkhead.render.rendered import ObjectKey, key_of
 
@@ -33,6 +34,9 @@ __all__ = [
     "lost_sources",
     "namespace_conflict",
 ]
+
+
+_WAITS: Final = frozenset({Reason.PROVISIONING, Reason.UNSCHEDULABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,16 @@ def _not_suspended(evidence: Evidence) -> Problem | None:
 
 
 def _gateway_serves(evidence: Evidence) -> Problem | None:
-    return _serves(evidence, names.GATEWAY)
+    field = "spec.gateway.storage.storageClassName of the class"
+    return _explained(evidence, _serves(evidence, names.GATEWAY), names.GATEWAY_DATA, field)
+
+
+def _explained(evidence: Evidence, problem: Problem | None, claim: str, field: str = "") -> Problem | None:
+    """What keeps its volume from being made explains why a pod waits; other causes stand for themselves."""
+    live = evidence.observed.objects.get(ObjectKey("PersistentVolumeClaim", claim))
+    if problem is None or live is None or problem.reason not in _WAITS:
+        return problem
+    return unprovided(live, evidence.observed.cluster, field) or problem
 
 
 def _egress_serves(evidence: Evidence) -> Problem | None:
@@ -185,7 +198,9 @@ def _egress_serves(evidence: Evidence) -> Problem | None:
 
 
 def _runtime_serves(evidence: Evidence) -> Problem | None:
-    return None if evidence.effective.runtime is None else _agent_serves(evidence, names.RUNTIME)
+    if evidence.effective.runtime is None:
+        return None
+    return _explained(evidence, _agent_serves(evidence, names.RUNTIME), names.RUNTIME_DATA)
 
 
 def _tools_serve(evidence: Evidence) -> Problem | None:

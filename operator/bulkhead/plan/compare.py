@@ -70,15 +70,16 @@ def needs_recreation(desired: Manifest, live: Manifest) -> bool:
 
 
 def settled(desired: Manifest, live: Manifest) -> Manifest:
-    """The desired manifest as far as the live object allows: a claim never shrinks."""
+    """The desired manifest as far as the live object allows: a claim never shrinks, nor changes its class."""
     if desired["kind"] != "PersistentVolumeClaim":
         return desired
-    wanted = desired["spec"]["resources"]["requests"]["storage"]
+    spec = {**desired["spec"]}
+    if "storageClassName" in spec and live["spec"].get("storageClassName") is not None:
+        spec["storageClassName"] = live["spec"]["storageClassName"]
     there = live["spec"].get("resources", {}).get("requests", {}).get("storage", "0")
-    if quantity.exact(wanted) >= quantity.exact(there):
-        return desired
-    resources = {**desired["spec"]["resources"], "requests": {"storage": there}}
-    return {**desired, "spec": {**desired["spec"], "resources": resources}}
+    if quantity.exact(spec["resources"]["requests"]["storage"]) < quantity.exact(there):
+        spec["resources"] = {**spec["resources"], "requests": {"storage": there}}
+    return {**desired, "spec": spec}
 
 
 def replacement(desired: Manifest, live: Manifest) -> Manifest:

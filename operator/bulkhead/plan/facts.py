@@ -1,4 +1,4 @@
-"""What the cluster can run: facts about nodes and RuntimeClasses, as data.
+"""What the cluster can run: facts about nodes, RuntimeClasses and StorageClasses, as data.
 
 What could not be read counts as missing: a pod of a tenant that might not be contained is not started.
 """
@@ -41,7 +41,9 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """All nodes and the names of all RuntimeClasses."""
+    """All nodes, and the names of all RuntimeClasses and StorageClasses."""
 
     runtime_classes: frozenset[str] = frozenset()
+    storage_classes: frozenset[str] = frozenset()
+    has_default_storage_class: bool = False
     nodes: tuple[NodeFacts, ...] = ()

@@ -105,10 +105,11 @@ def judge(
         observed_generation=effective.generation,
         phase=_phase(previous, problem, stalled),
         namespace=_namespace(evidence),
-        gateway=_gateway(evidence),
+        gateway=_gateway(evidence, previous),
         agents=_agents(evidence),
         expires_at=_expires_at(effective, activity),
         last_activity=activity,
+        audit=previous.audit,
         conditions=merged(previous, findings, generation=effective.generation, now=now),
     )
     return Verdict(
@@ -127,10 +128,13 @@ def _namespace(evidence: Evidence) -> NamespaceRef | None:
     return NamespaceRef(name=live["metadata"]["name"], uid=live["metadata"]["uid"])
 
 
-def _gateway(evidence: Evidence) -> GatewayStatus | None:
+def _gateway(evidence: Evidence, previous: WorkspaceStatus) -> GatewayStatus | None:
     if _namespace(evidence) is None or ObjectKey("Service", names.GATEWAY) not in evidence.observed.objects:
         return None
-    return GatewayStatus(url=evidence.desired.gateway_url)
+    epoch = evidence.effective.session_epoch
+    if evidence.observed.unrevoked:
+        epoch = previous.gateway.session_epoch if previous.gateway else 0
+    return GatewayStatus(url=evidence.desired.gateway_url, session_epoch=epoch)
 
 
 def _aspects(evidence: Evidence) -> dict[ConditionType, Finding]:

@@ -54,4 +54,6 @@ class RenderContext:
     cluster_domain: str = "cluster.local"
     jwks: str = ""  # public keys of the workspace, canonical JSON
     service_ips: Mapping[str, str] = field(default_factory=dict)  # Service name -> ClusterIP, as far as known
+    gateway_seed: SecretValue | None = None  # of the gateway's own keys, as the operator keeps it
+    model_key: SecretValue | None = None  # the upstream API key of the chosen model, if it has one
     secret_values: Mapping[str, SecretValue] = field(default_factory=dict)  # spec.secrets[].name -> value

@@ -8,9 +8,10 @@ out and `policyTypes` alone denies.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from bulkhead import names
-from bulkhead.api.ranges import denied_within
+from bulkhead.api.ranges import NEVER_A_SERVER, denied_within
 from bulkhead.render.egress import denied_ranges, route_of, routes
 from bulkhead.render.meta import metadata, selector
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bulkhead.api.effective import Effective
+    from bulkhead.api.gateway import SharedModel
     from bulkhead.api.workspace import Tool
     from bulkhead.render.context import RenderContext
     from bulkhead.render.rendered import Manifest
@@ -28,6 +30,7 @@ _NAMESPACE_NAME: Final = (
     "kubernetes.io/metadata.name"  # set by the API server, not by whoever made the namespace
 )
 _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+_PORT_OF_SCHEME: Final = {"http": 80, "https": 443}
 
 
 def network_policies(effective: Effective, context: RenderContext) -> tuple[Manifest, ...]:
@@ -99,8 +102,38 @@ def _gateway(effective: Effective, context: RenderContext) -> Manifest:
             _to([canaries], [names.CANARY_PORT]),
             _to(runtime, [names.RUNTIME_PORT]),
             *(_to([_pods(names.TOOL, tool.name)], [tool.port]) for tool in effective.tools),
+            *([] if effective.model is None else [_shared_model(effective.model, context)]),
         ],
     )
+
+
+def _shared_model(model: SharedModel, context: RenderContext) -> Manifest:
+    """The administrator's server: its pods, or its ranges, on its port.
+
+    Whatever labels are given, a workspace's pods are never meant: its namespace carries the UID.
+    """
+    if model.pods is None:
+        denied = (*NEVER_A_SERVER, *context.cluster_cidrs)
+        open_ranges = [(cidr, denied_within(cidr, denied)) for cidr in model.cidrs]
+        blocks = [
+            {"cidr": cidr, "except": list(closed)} if closed else {"cidr": cidr}
+            for cidr, closed in open_ranges
+            if closed is not None
+        ]
+        return _to([{"ipBlock": block} for block in blocks], [_port_of(model.url)])
+    peer = {
+        "namespaceSelector": {
+            "matchExpressions": [{"key": names.WORKSPACE_UID_LABEL, "operator": "DoesNotExist"}],
+            "matchLabels": dict(sorted(model.pods.namespace_labels.items())),
+        },
+        "podSelector": {"matchLabels": dict(sorted(model.pods.pod_labels.items()))},
+    }
+    return _to([peer], [model.pods.port])
+
+
+def _port_of(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or _PORT_OF_SCHEME[parts.scheme]
 
 
 def _runtime(effective: Effective) -> Manifest:

@@ -48,6 +48,7 @@ class PodShape:
     hosts: Mapping[str, str] = field(default_factory=dict)  # name -> address: all that an untrusted pod knows
     volumes: tuple[Manifest, ...] = ()
     secrets: Mapping[str, SecretValue] = field(default_factory=dict)  # what it mounts: a change rolls it
+    beside: Mapping[str, str] | None = None  # only on the node of such pods, if there are any
 
     @property
     def trusted(self) -> bool:
@@ -163,14 +164,14 @@ def health_probes() -> Manifest:
     }
 
 
-def secret_volume(volume: str, secret: str, key: str) -> Manifest:
-    """One key of one Secret as a file of the same name."""
+def secret_volume(volume: str, secret: str, *keys: str) -> Manifest:
+    """These keys of one Secret, each as a file of the same name."""
     return {
         "name": volume,
         "secret": {
             "secretName": secret,
             "defaultMode": _SECRET_FILE_MODE,
-            "items": [{"key": key, "path": key}],
+            "items": [{"key": key, "path": key} for key in keys],
         },
     }
 
@@ -201,6 +202,8 @@ def _placed(isolation: Isolation, pod: PodShape) -> Manifest:
     spec: Manifest = {}
     if isolation.node_selector:
         spec["nodeSelector"] = dict(sorted(isolation.node_selector.items()))
+    if pod.beside is not None:
+        spec["affinity"] = _beside(pod.beside)
     if isolation.tolerations:
         spec["tolerations"] = [_toleration(each) for each in isolation.tolerations]
     if pod.guard is None:
@@ -211,6 +214,15 @@ def _placed(isolation: Isolation, pod: PodShape) -> Manifest:
     if isolation.level is IsolationLevel.SANDBOXED:
         spec["runtimeClassName"] = isolation.runtime_class
     return spec
+
+
+def _beside(labels: Mapping[str, str]) -> Manifest:
+    """On one node: a ReadWriteOnce volume can be used by two pods there and nowhere else.
+
+    The first pod of a kind may go anywhere, although none is there yet (kube-scheduler, interpodaffinity).
+    """
+    term = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _toleration(toleration: Toleration) -> Manifest:

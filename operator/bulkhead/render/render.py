@@ -8,7 +8,7 @@ from bulkhead import names
 from bulkhead.render.accounts import service_accounts
 from bulkhead.render.agents import missing_facts
 from bulkhead.render.egress import egress_deployment, egress_service, routes
-from bulkhead.render.gateway import gateway_deployment, gateway_service, gateway_url
+from bulkhead.render.gateway import gateway_claim, gateway_deployment, gateway_service, gateway_url
 from bulkhead.render.meta import namespace_of, stamped
 from bulkhead.render.namespace import namespace
 from bulkhead.render.network import network_policies
@@ -16,7 +16,15 @@ from bulkhead.render.quota import limit_range, resource_quota
 from bulkhead.render.rbac import operator_binding, tenant_bindings
 from bulkhead.render.rendered import ObjectKey, Rendered, key_of, wave_of
 from bulkhead.render.runtime import runtime_claim, runtime_deployment, runtime_doors, runtime_service
-from bulkhead.render.secrets import copied_secret, copied_secrets, missing_values, session_keys
+from bulkhead.render.secrets import (
+    copied_secret,
+    copied_secrets,
+    gateway_keys,
+    missing_model_key,
+    missing_values,
+    model_key,
+    session_keys,
+)
 from bulkhead.render.tools import tool_deployment, tool_doors, tool_service
 
 if TYPE_CHECKING:
@@ -37,7 +45,9 @@ def render(effective: Effective, context: RenderContext) -> Rendered:
         *service_accounts(effective),
         *tenant_bindings(effective),
         *network_policies(effective, context),
+        gateway_claim(effective),
         *copied_secrets(effective, context),
+        *model_key(effective, context),
         *_services(effective),
     ]
     if effective.runtime is not None and effective.runtime.storage is not None:
@@ -72,12 +82,22 @@ def _doors(
     manifests: list[Manifest],
     missing: dict[ObjectKey, tuple[str, ...]],
 ) -> None:
+    keys = f"Secret {context.operator_namespace}/{names.signing_key(effective.uid)}"
     if context.jwks:
-        manifests += [session_keys(effective, context), gateway_deployment(effective, context)]
+        manifests.append(session_keys(effective, context))
     else:
-        keys = f"Secret {context.operator_namespace}/{names.signing_key(effective.uid)}"
         missing[ObjectKey("Secret", names.SESSION_KEYS_SECRET)] = (keys,)
-        missing[ObjectKey("Deployment", names.GATEWAY)] = (keys,)
+    if context.gateway_seed is not None:
+        manifests.append(gateway_keys(effective, context.gateway_seed))
+    else:
+        missing[ObjectKey("Secret", names.GATEWAY_KEYS_SECRET)] = (keys,)
+    key_source = missing_model_key(effective, context)
+    missing[ObjectKey("Secret", names.MODEL_KEY_SECRET)] = key_source
+    if context.jwks and context.gateway_seed is not None and not key_source:
+        manifests.append(gateway_deployment(effective, context))
+    else:
+        own = () if context.jwks and context.gateway_seed is not None else (keys,)
+        missing[ObjectKey("Deployment", names.GATEWAY)] = (*own, *key_source)
     if routes(effective):
         manifests.append(egress_deployment(effective, context))
 

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
 from bulkhead.render.meta import metadata
+from bulkhead_wire.gateway_keys import derive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bulkhead.api.effective import Effective
-    from bulkhead.render.context import RenderContext
+    from bulkhead.render.context import RenderContext, SecretValue
     from bulkhead.render.rendered import Manifest
 
-__all__ = ["copied_secret", "copied_secrets", "missing_values", "session_keys", "source_of"]
+__all__ = [
+    "EPOCH_FILE",
+    "GATEWAY_KEY_FILES",
+    "JWKS_FILE",
+    "copied_secret",
+    "copied_secrets",
+    "gateway_keys",
+    "missing_model_key",
+    "missing_values",
+    "model_key",
+    "session_keys",
+    "source_of",
+]
+
+JWKS_FILE: Final = "jwks.json"
+EPOCH_FILE: Final = "epoch"
+GATEWAY_KEY_FILES: Final = ("cache-salt.key", "gateway.key", "tag.key")
 
 
 def copied_secret(name: str) -> str:
@@ -24,8 +41,31 @@ def copied_secret(name: str) -> str:
 
 
 def session_keys(effective: Effective, context: RenderContext) -> Manifest:
-    """The public keys that the gateway verifies sessions with."""
-    return _secret(effective, names.SESSION_KEYS_SECRET, {"jwks.json": context.jwks.encode()})
+    """What the gateway judges sessions by: public keys, and the epoch below which all tokens are revoked."""
+    values = {JWKS_FILE: context.jwks.encode(), EPOCH_FILE: str(effective.session_epoch).encode()}
+    return _secret(effective, names.SESSION_KEYS_SECRET, values)
+
+
+def gateway_keys(effective: Effective, seed: SecretValue) -> Manifest:
+    """What the gateway salts, tags and signs with; no other pod mounts it."""
+    keys = derive(seed.reveal(), effective.uid)
+    values = dict(zip(GATEWAY_KEY_FILES, (keys.cache_salt, keys.signing, keys.tag), strict=True))
+    return _secret(effective, names.GATEWAY_KEYS_SECRET, values)
+
+
+def model_key(effective: Effective, context: RenderContext) -> tuple[Manifest, ...]:
+    """The upstream API key of the chosen model, if it has one and it could be read."""
+    if effective.model is None or effective.model.api_key is None or context.model_key is None:
+        return ()
+    return (_secret(effective, names.MODEL_KEY_SECRET, {"value": context.model_key.reveal()}),)
+
+
+def missing_model_key(effective: Effective, context: RenderContext) -> tuple[str, ...]:
+    """The source of the chosen model's API key as `Secret namespace/name:key`, if it could not be read."""
+    source = effective.model.api_key if effective.model is not None else None
+    if source is None or context.model_key is not None:
+        return ()
+    return (f"Secret {source.namespace}/{source.name}:{source.key}",)
 
 
 def copied_secrets(effective: Effective, context: RenderContext) -> tuple[Manifest, ...]:

@@ -52,6 +52,16 @@ class LogEvent(Documented):
     SWEEP_FAILED = "sweep.failed", "The list failed; the next sweep tries again."
     ORPHAN_FOUND = "sweep.orphan", "A managed namespace has no workspace; the garbage collector removes it."
     EVENT_DROPPED = "event.dropped", "A Kubernetes Event could not be written."
+    ISSUER_STARTED = "issuer.started", "The issuer answers."
+    ISSUER_STOPPED = "issuer.stopped", "The issuer has answered whoever was waiting, and ends."
+    ISSUER_FAILED = "issuer.failed", "The issuer could not answer; the caller was told to try again."
+    TOKEN_ISSUED = "token.issued", "A session token was made: by whom, for whom, to do what."
+    TOKEN_REFUSED = "token.refused", "No session token was made; `reason` says why."
+    CERTIFICATE_LOADED = "certificate.loaded", "The issuer proves itself with a new certificate."
+    CERTIFICATE_MISSING = "certificate.missing", "The operator has not made the issuer's certificate yet."
+    CERTIFICATE_MADE = "certificate.made", "The operator made a CA or a certificate for the issuer."
+    CERTIFICATE_NOT_MADE = "certificate.not_made", "The issuer's certificate cannot be written; tried again."
+    AUDIT_NOT_CHECKED = "audit.not_checked", "Audit logs could not be looked at, or a finding not be written."
     LIBRARY = "library.message", "A warning of a library that is in use."
 
 
@@ -82,6 +92,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # Of a request that it cannot parse it logs a traceback with what was sent: headers, and tokens in them.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     _LOGGER.setLevel(level.upper())
 
 

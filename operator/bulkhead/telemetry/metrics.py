@@ -54,6 +54,9 @@ class Metrics:
         self.ready_latency = self._histogram(
             "ready_latency_seconds", "From creation to Ready for the first time.", _LIFECYCLE_BUCKETS
         )
+        self.audit_checks = self._counter(
+            "audit_checks_total", "Looks at audit logs by what they showed.", "seen"
+        )
         self.leader = self._gauge("leader", "1 on the replica that holds the Lease.")
         self._gauge("build_info", "Always 1; the label says the version.", "version").labels(version).set(1)
         for result in ("success", "requeue", "error", "timeout"):

@@ -18,6 +18,10 @@ __all__ = [
     "EgressListener",
     "EgressRuleConfig",
     "GatewayConfig",
+    "LimitsConfig",
+    "MemoryConfig",
+    "ModelConfig",
+    "RateConfig",
     "RuntimeConfig",
     "ToolConfig",
     "ToolRunnerConfig",
@@ -27,6 +31,7 @@ __all__ = [
 T = TypeVar("T")
 VARIABLE = "BULKHEAD_CONFIG"
 Port = Annotated[int, Bounds(0, 65535)]  # 0: any free one, for tests
+Count = Annotated[int, Bounds(1, 2**53 - 1)]
 
 
 class ConfigError(Exception):
@@ -43,21 +48,66 @@ class ToolConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateConfig:
+    """What one user, or all of them together, may spend."""
+
+    requests_per_minute: Count
+    tokens_per_minute: Count
+    tokens_per_day: Count
+    concurrent: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """Both hold at once."""
+
+    per_user: RateConfig
+    tenant: RateConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """One OpenAI-compatible server that callers may use by name."""
+
+    name: str
+    url: str  # the base, with its /v1
+    upstream_name: str
+    context_tokens: Count
+    max_output_tokens: Count
+    embeddings: bool
+    cache_salt: bool  # false: the server knows no such field
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryConfig:
+    """How long a conversation is kept after it was opened."""
+
+    session_ttl_seconds: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """Whose tokens to accept, and where the tools are."""
+    """Whose tokens to accept, what they may spend, and where tools and models are."""
 
     workspace: str
     workspace_uid: str
     audience: str
     issuer: str
-    session_epoch: int
     listen: Port
     operator_listen: Port
     health_listen: Port
     guard_listen: Port
     canary: str  # host:port of the headless Service
     jwks_file: str
+    epoch_file: str  # tokens of an earlier epoch are revoked
+    keys_folder: str  # holds cache-salt.key, tag.key and gateway.key
+    data_folder: str  # the only place that is written to
+    limits: LimitsConfig
+    memory: MemoryConfig
+    models: tuple[ModelConfig, ...]
     tools: tuple[ToolConfig, ...]
+    tls_folder: str | None = None  # holds tls.crt and tls.key; none: plain HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,9 +166,48 @@ def test_no_template_forges_our_labels(admin: Live, case: str) -> None:
     assert "its template would put labels" in outcome.message
 
 
+COPIES: dict[str, Request] = {
+    **{
+        source: made(
+            thing("v1", "PersistentVolumeClaim", "x", spec=CLAIM["spec"] | {source: reference}),
+            "persistentvolumeclaims",
+        )
+        for source, reference in (
+            ("dataSource", {"kind": "PersistentVolumeClaim", "name": "gateway-data"}),
+            ("dataSourceRef", {"kind": "PersistentVolumeClaim", "name": "gateway-data"}),
+        )
+    },
+    "StatefulSet's claims": made(
+        workload(
+            "StatefulSet",
+            selector=CHOSEN,
+            serviceName="x",
+            volumeClaimTemplates=[
+                {
+                    "metadata": {"name": "x"},
+                    "spec": CLAIM["spec"]
+                    | {"dataSource": {"kind": "PersistentVolumeClaim", "name": "gateway-data"}},
+                }
+            ],
+        ),
+        "statefulsets",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_the_gateways_volume_cannot_be_copied(admin: Live, case: str) -> None:
+    """What every user of the workspace has said is on it."""
+    outcome = COPIES[case].by(admin)
+
+    assert (403, POLICY) == (outcome.status, outcome.policy), outcome.message
+    assert "the gateway's volume cannot be copied" in outcome.message
+
+
 RESERVED = [
     "gateway", "egress", "runtime", "tool-search", "guard", "default-deny", "workspace", "session-keys",
-    "secret-search", "runtime-data", "bulkhead-operator", "tenant-view", "tenant-operate", "tenant-admin",
+    "secret-search", "gateway-keys", "model-key", "gateway-data", "runtime-data",
+    "bulkhead-operator", "tenant-view", "tenant-operate", "tenant-admin",
 ]  # fmt: skip
 SCALE = {"spec": {"replicas": 9}}
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.bad_specs import MODEL
 
 from bulkhead import quantity
-from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RESOURCES
+from bulkhead.api.builtin import BUILTIN_QUOTA, BUILTIN_RATES, BUILTIN_RESOURCES
 from bulkhead.api.effective import Effective, Isolation, resolve
-from bulkhead.api.merge import merged_quota, merged_resources
+from bulkhead.api.gateway import GatewayStorage, Limits, Rates
+from bulkhead.api.merge import merged_limits, merged_quota, merged_resources
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.workspace import Quota, Resources, WorkspaceSpec
 from bulkhead.api.workspace_class import (
@@ -243,6 +245,77 @@ def test_nothing_is_remarked_where_all_is_as_asked(judged: Judge) -> None:
     assert made(judged, spec, {"allowed": {"egressCIDRs": ["0.0.0.0/0", "::/0"]}}).remarks == ()
 
 
+def test_limits_without_a_word_are_the_built_in_ones_and_ten_times_them(judged: Judge) -> None:
+    """A workspace without limits would let one user spend what all share."""
+    limits = made(judged, {}).limits
+
+    assert limits.per_user == BUILTIN_RATES
+    assert limits.tenant == Rates(
+        requests_per_minute=600, tokens_per_minute=200_000, tokens_per_day=5_000_000, concurrent=40
+    )
+
+
+def test_limits_merge_key_by_key_and_the_tenant_follows_the_user(judged: Judge) -> None:
+    """Own value, else the class's, else built in; a default above the ceiling is lowered to it."""
+    cls = {
+        "defaults": {"limits": {"perUser": {"tokensPerMinute": 9000}, "tenant": {"tokensPerDay": 7}}},
+        "ceilings": {"limits": {"perUser": {"concurrent": 2}, "tenant": {"requestsPerMinute": 25}}},
+    }
+    limits = made(judged, {"limits": {"perUser": {"requestsPerMinute": 3}}}, cls).limits
+
+    assert limits.per_user == Rates(
+        requests_per_minute=3, tokens_per_minute=9000, tokens_per_day=500_000, concurrent=2
+    )
+    assert limits.tenant == Rates(
+        requests_per_minute=25, tokens_per_minute=90_000, tokens_per_day=7, concurrent=20
+    )
+
+
+rates = st.none() | st.integers(min_value=1, max_value=1000)
+
+
+@given(rates, rates, rates, rates)
+def test_limits_are_complete_and_no_default_exceeds_its_ceiling(
+    own: int | None, default: int | None, ceiling: int | None, tenant_ceiling: int | None
+) -> None:
+    """The gateway needs every number; a ceiling that silence escapes would be none."""
+    merged = merged_limits(
+        Limits(per_user=Rates(concurrent=own)),
+        Limits(per_user=Rates(concurrent=default)),
+        Limits(per_user=Rates(concurrent=ceiling), tenant=Rates(concurrent=tenant_ceiling)),
+    )
+
+    assert None not in {*merged.per_user.model_dump().values(), *merged.tenant.model_dump().values()}
+    if own is None and ceiling is not None:
+        assert merged.per_user.concurrent <= ceiling  # type: ignore[operator] # no None, as just seen
+    if tenant_ceiling is not None:
+        assert merged.tenant.concurrent <= tenant_ceiling  # type: ignore[operator] # likewise
+
+
+def test_the_model_is_the_classs_with_its_name_for_the_server(judged: Judge) -> None:
+    """A workspace chooses a name and no more: neither address nor key is its business."""
+    cls = {"models": [MODEL | {"name": "other"}, MODEL | {"upstreamName": "llama-3"}]}
+
+    model, other = (made(judged, {"model": {"name": name}}, cls).model for name in (MODEL["name"], "other"))
+
+    assert model is not None
+    assert other is not None
+    assert (model.url, model.upstream_name) == (MODEL["url"], "llama-3")
+    assert (other.name, other.upstream_name) == ("other", "other")
+    assert made(judged, {}, cls).model is None
+
+
+def test_the_gateways_volume_and_memory_come_from_class_and_spec(judged: Judge) -> None:
+    """Canonical: the API server's spelling must not look like an edit."""
+    cls = {"gateway": {"storage": {"size": "2048Mi", "storageClassName": "fast"}}}
+    effective = made(judged, {"memory": {"sessionTTL": "90m"}}, cls)
+
+    assert effective.gateway_storage == GatewayStorage(size="2Gi", storage_class_name="fast")
+    assert effective.memory_session_ttl_seconds == 5400
+    assert made(judged, {}).gateway_storage == GatewayStorage(size="1Gi")
+    assert made(judged, {}).memory_session_ttl_seconds == 3600
+
+
 CLASS: dict[str, Any] = {
     "isolation": {
         "level": "Sandboxed",
@@ -253,6 +326,7 @@ CLASS: dict[str, Any] = {
     "defaults": {
         "lifecycle": {"ttl": "3h", "idleTTL": "1h"},
         "quota": {"cpu": "5000m", "pods": 30, "memory": "6Gi"},
+        "limits": {"perUser": {"tokensPerDay": 5}, "tenant": {"concurrent": 9}},
         "resources": {"tool": {"limits": {"cpu": "1"}}, "runtime": {"requests": {"memory": "1Gi"}}},
     },
     "ceilings": {"ttl": "2h", "quota": {"memory": "5Gi", "storage": "9Gi"}},
@@ -263,6 +337,10 @@ CLASS: dict[str, Any] = {
         "secretNamespaces": ["platform", "other"],
     },
     "deniedCIDRs": ["203.0.113.0/24", "198.51.100.0/24", "2001:db8:7::/48"],
+    "models": [
+        MODEL,
+        {**MODEL, "name": "far", "pods": None, "cidrs": ["203.0.113.0/24", "2001:db8::/32"]},
+    ],
     "gateway": {"clients": [{"namespaceLabels": {"a": "b", "c": "d"}}, {"namespaceLabels": {"e": "f"}}]},
 }
 SPEC: dict[str, Any] = {
@@ -274,6 +352,9 @@ SPEC: dict[str, Any] = {
         {"name": "two", "image": "r.example/c", "egress": [{"host": "x.example.com", "ports": [443, 8443]}]},
     ],
     "egress": [{"cidr": "172.0.0.0/8"}, {"cidr": "2001:db8::/32", "ports": [5432]}, {"host": "api.example"}],
+    "model": {"name": "far"},
+    "limits": {"perUser": {"requestsPerMinute": 30}},
+    "memory": {"sessionTTL": "20m"},
     "secrets": [{"name": "key", "from": {"namespace": "other", "name": "n", "key": "k"}}],
     "quota": {"cpu": "4.5", "ephemeralStorage": "5000Mi"},
 }
@@ -334,6 +415,8 @@ def test_resolving_what_was_resolved_changes_nothing() -> None:
         "runtime": first.runtime.model_dump(by_alias=True),
         "tools": [tool.model_dump(by_alias=True) for tool in first.tools],
         "quota": first.quota.model_dump(by_alias=True),
+        "limits": first.limits.model_dump(by_alias=True),
+        "memory": {"sessionTTL": f"{first.memory_session_ttl_seconds}s"},
     }
 
     assert resolved(explicit, CLASS) == first

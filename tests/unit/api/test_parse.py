@@ -98,7 +98,7 @@ def test_long_values_are_cut_in_messages() -> None:
 
 def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     """After a downgrade the operator must go on serving what it knows."""
-    assert parse_workspace(stored({"memory": {"sessionTTL": "1h"}})).spec == WorkspaceSpec()
+    assert parse_workspace(stored({"memory": {"maxVectors": 5}})).spec == WorkspaceSpec()
 
 
 def test_status_keeps_what_can_be_read() -> None:

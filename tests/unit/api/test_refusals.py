@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.bad_specs import BAD_CLASSES, BAD_NAMES, BAD_SPECS
+from support.bad_specs import BAD_CLASSES, BAD_NAMES, BAD_SPECS, MODEL
 
 from bulkhead.api.ceilings import QUOTA_KEYS
 from bulkhead.api.conditions import Reason
@@ -96,6 +96,28 @@ BEYOND = [
         {"allowed": {"egressCIDRs": ["2001:db8::/32", "0.0.0.0/0"]}},
         "spec.tools[0].egress[0].cidr",
         ("2001:db9::/32", "2001:db8::/32"),
+    ),
+    (
+        "model",
+        {"model": {"name": "large"}},
+        {"models": [MODEL | {"name": "small"}, MODEL | {"name": "medium"}]},
+        "spec.model.name",
+        ("large", "medium, small"),
+    ),
+    ("model where there is none", {"model": {"name": "m"}}, {}, "spec.model.name", ("none",)),
+    (
+        "requests of a user",
+        {"limits": {"perUser": {"requestsPerMinute": 61}}},
+        {"ceilings": {"limits": {"perUser": {"requestsPerMinute": 60}}}},
+        "spec.limits.perUser.requestsPerMinute",
+        ("61", "60"),
+    ),
+    (
+        "tokens of a tenant",
+        {"limits": {"tenant": {"tokensPerDay": 2}}},
+        {"ceilings": {"limits": {"tenant": {"tokensPerDay": 1}}}},
+        "spec.limits.tenant.tokensPerDay",
+        ("2", "1"),
     ),
     (
         "secret namespace",
@@ -229,9 +251,9 @@ def test_quota_that_cannot_hold_the_pods_is_refused(judged: Judge) -> None:
 
 def test_volume_larger_than_the_quota_is_refused(judged: Judge) -> None:
     """The claim would stay pending."""
-    outcome = judged({"runtime": {"storage": {"size": "2Gi"}}, "quota": {"storage": "0"}})
+    outcome = judged({"runtime": {"storage": {"size": "2Gi"}}, "quota": {"storage": "2Gi"}})
 
     assert not isinstance(outcome, Effective)
     assert [each.message for each in outcome] == [
-        "spec.quota.storage: 0 is not allowed; allowed: at least 2Gi, the sum for volumes"
+        "spec.quota.storage: 2Gi is not allowed; allowed: at least 3Gi, the sum for volumes"
     ]

@@ -40,10 +40,10 @@ class FakeActivity:
     """What gateways answer."""
 
     answer: Activity | None = None
-    asked: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
-    async def ask(self, cluster_ip: str) -> Activity | None:
-        self.asked.append(cluster_ip)
+    async def ask(self, uid: str, cluster_ip: str) -> Activity | None:
+        self.asked.append((uid, cluster_ip))
         return self.answer
 
 

@@ -81,6 +81,20 @@ async def test_what_a_node_does_not_say_it_cannot_do(status: dict[str, Any]) -> 
     assert (read.user_namespaces, read.cpu_millicores) == (False, 0)
 
 
+async def test_storage_classes_and_the_default_one_are_known(engine: Engine) -> None:
+    """Why a volume is not made is said by them."""
+    default = {"storageclass.kubernetes.io/is-default-class": "true"}
+    before = await engine.parts.facts.current()
+    engine.api.store.create({"kind": "StorageClass", "metadata": {"name": "slow"}})
+    engine.api.store.create({"kind": "StorageClass", "metadata": {"name": "fast", "annotations": default}})
+    after = await engine.parts.facts.current(within_seconds=0)
+
+    assert before is not None
+    assert (before.storage_classes, before.has_default_storage_class) == (frozenset(), False)
+    assert after is not None
+    assert (after.storage_classes, after.has_default_storage_class) == (frozenset({"slow", "fast"}), True)
+
+
 async def test_nodes_are_listed_once_a_minute_however_many_ask(engine: Engine) -> None:
     """Two thousand workspaces in a flood of reconciles must not list two thousand times."""
     engine.api.calls.clear()

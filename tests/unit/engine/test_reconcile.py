@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -203,6 +204,68 @@ async def test_a_missing_secret_source_is_named_and_the_rest_is_made(engine: Eng
 
     assert engine.api.condition("acme", "SecretsSynced") == ("False", "SecretSourceMissing")
     assert ("Deployment", engine.namespace(), "gateway") in engine.api.store.objects
+
+
+MODEL_CLASS = {
+    "models": [
+        {
+            "name": "default",
+            "url": "http://model.models.svc:8000/v1",
+            "pods": {"namespaceLabels": {"a": "b"}, "podLabels": {"c": "d"}, "port": 8000},
+            "apiKey": {"namespace": "model-keys", "name": "default", "key": "token"},
+        }
+    ]
+}
+
+
+def _model_key(engine: Engine, value: str) -> None:
+    data = {"token": base64.b64encode(value.encode()).decode()}
+    secret = {"metadata": {"name": "default", "namespace": "model-keys"}, "type": "Opaque", "data": data}
+    engine.api.store.create({"apiVersion": "v1", "kind": "Secret", **secret})
+
+
+async def test_a_models_key_is_copied_follows_its_source_and_outlives_it(engine: Engine) -> None:
+    """A Secret deleted by mistake must not take the model from every workspace of the class."""
+    engine.api.make_class(spec=MODEL_CLASS)
+    engine.api.make_workspace("acme", {"model": {"name": "default"}})
+    _model_key(engine, "planted-old")
+    await engine.settle()
+    where = ("Secret", engine.namespace(), "model-key")
+    values = [engine.api.store.objects[where]["data"]["value"]]
+    _model_key(engine, "planted-new")
+    await engine.reconcile()
+    values.append(engine.api.store.objects[where]["data"]["value"])
+    del engine.api.store.objects["Secret", "model-keys", "default"]
+    await engine.reconcile()
+    values.append(engine.api.store.objects[where]["data"]["value"])
+
+    assert [base64.b64decode(each) for each in values] == [b"planted-old", b"planted-new", b"planted-new"]
+    assert engine.api.condition("acme", "SecretsSynced") == ("False", "SecretSourceMissing")
+    assert engine.api.condition("acme", "Ready")[0] == "True"
+
+
+async def test_a_model_whose_key_is_missing_keeps_the_gateway_back_and_says_so(engine: Engine) -> None:
+    """It would serve calls that can only fail."""
+    engine.api.make_class(spec=MODEL_CLASS)
+    engine.api.make_workspace("acme", {"model": {"name": "default"}})
+    await engine.reconcile()
+
+    assert ("Deployment", engine.namespace(), "gateway") not in engine.api.store.objects
+    assert engine.api.condition("acme", "GatewayReady") == ("False", "SecretSourceMissing")
+
+
+async def test_no_model_key_comes_from_the_operators_own_namespace(engine: Engine) -> None:
+    """Signing keys are kept there: a class that names one would hand it to every gateway."""
+    source = {"namespace": "bulkhead-system", "name": "default", "key": "token"}
+    engine.api.make_class(spec={"models": [MODEL_CLASS["models"][0] | {"apiKey": source}]})
+    engine.api.make_workspace("acme", {"model": {"name": "default"}})
+    data = {"token": base64.b64encode(b"planted").decode()}
+    metadata = {"name": "default", "namespace": "bulkhead-system"}
+    engine.api.store.create({"kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data})
+    await engine.reconcile()
+
+    assert ("Secret", engine.namespace(), "model-key") not in engine.api.store.objects
+    assert engine.api.condition("acme", "SecretsSynced") == ("False", "SecretSourceMissing")
 
 
 async def test_quota_refusals_are_told_apart(engine: Engine) -> None:

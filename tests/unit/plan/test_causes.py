@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import secret
+from support.builders import CLUSTER, secret
 from support.verdicts import (
     FALSE,
     NOW,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from support.store import Store
+
+    from bulkhead.plan.facts import ClusterFacts
 
 
 def _broken_pod(store: Store, **status: Any) -> None:
@@ -189,6 +191,68 @@ def test_a_copy_that_is_edited_while_its_source_is_gone_is_still_repaired_first(
     verdict = judged(store, spec, missing_secret_sources=("platform-secrets/api-key:token",))
 
     assert said(verdict, Kind.READY) == (FALSE, Reason.NOT_READY)
+
+
+def _pending_gateway(store: Store, **spec: Any) -> None:
+    """Its pod waits for a volume."""
+    live = store.edit("Deployment", SPACE, "gateway")
+    live["status"] |= {"availableReplicas": 0}
+    claim = store.edit("PersistentVolumeClaim", SPACE, "gateway-data")
+    del claim["spec"]["storageClassName"]
+    claim["spec"] |= spec
+    claim["status"] = {"phase": "Pending"}
+    message = "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims"
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    store.objects["Pod", SPACE, "gateway-0"]["status"] = {"conditions": [unplaced]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts", "words"),
+    [
+        ({}, {"storage_classes": frozenset()}, "no StorageClass is the cluster's default"),
+        ({}, {}, "name one in spec.gateway.storage.storageClassName"),
+        ({"storageClassName": "fast"}, {"storage_classes": frozenset({"slow"})}, "fast does not exist"),
+    ],
+    ids=["none at all", "no default", "named one is missing"],
+)
+def test_a_volume_that_nothing_makes_is_said(
+    asked: dict[str, Any], facts: dict[str, Any], words: str
+) -> None:
+    """The scheduler's words, a hundred nodes with unbound claims, tell nobody what to do."""
+    store = ready_store()
+    _pending_gateway(store, **asked)
+    facts = {"has_default_storage_class": False} | facts
+    verdict = judged(store, cluster=replace(CLUSTER, **facts))
+
+    assert said(verdict, Kind.GATEWAY_READY) == (FALSE, Reason.STORAGE_CLASS_MISSING)
+    assert words in condition(verdict, Kind.GATEWAY_READY).message
+    assert "PersistentVolumeClaim gateway-data" in condition(verdict, Kind.GATEWAY_READY).message
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts"),
+    [
+        ({}, CLUSTER),
+        ({"storageClassName": "fast"}, replace(CLUSTER, storage_classes=frozenset({"fast"}))),
+        ({}, None),
+    ],
+    ids=["default", "named", "not known"],
+)
+def test_a_volume_that_is_being_made_is_no_cause(asked: dict[str, Any], facts: ClusterFacts | None) -> None:
+    """What is said must be true: there is a StorageClass, so something else is wrong, or nothing yet."""
+    store = ready_store()
+    _pending_gateway(store, **asked)
+
+    assert said(judged(store, cluster=facts), Kind.GATEWAY_READY) == (FALSE, Reason.UNSCHEDULABLE)
+
+
+def test_a_volume_that_is_there_needs_no_storage_class() -> None:
+    """Volumes made by hand have none, and a StorageClass may go when its volumes are made."""
+    store = ready_store()
+    _pending_gateway(store)
+    store.edit("PersistentVolumeClaim", SPACE, "gateway-data")["status"]["phase"] = "Bound"
+
+    assert said(judged(store), Kind.GATEWAY_READY) == (FALSE, Reason.UNSCHEDULABLE)
 
 
 def test_a_containers_own_words_never_reach_status() -> None:

@@ -207,6 +207,16 @@ def test_a_claim_grows_and_never_shrinks() -> None:
     assert compare(larger, live) is Difference.OURS
 
 
+def test_a_claim_keeps_its_storage_class() -> None:
+    """It cannot be changed: an edited class would fail every workspace's apply for ever."""
+    sent, live = _pair("PersistentVolumeClaim", "runtime-data")
+    wanted = {**sent, "spec": {**sent["spec"], "storageClassName": "fast"}}
+    live["spec"]["storageClassName"] = "slow"
+
+    assert compare(settled(wanted, live), live) is Difference.NONE
+    assert settled(sent, live)["spec"] == sent["spec"]
+
+
 def test_a_replacement_is_bound_to_what_was_read() -> None:
     """Without UID and version a PUT could undo a newer write, or hit another object of that name."""
     sent, live = _pair("Service", "gateway")

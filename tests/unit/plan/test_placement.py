@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_told_with_its_cause(
     assert words in problem.message
 
 
-BARE = ClusterFacts(nodes=CLUSTER.nodes)
+BARE = replace(CLUSTER, runtime_classes=frozenset())
 SPEC = effective(runtime=runtime(), tools=(tool("shell"),), isolation=SANDBOXED)
 
 

@@ -84,7 +84,12 @@ def test_secrets_and_namespace_wait_for_the_last_pod() -> None:
     assert "Pod gateway-0 of ReplicaSet rs" in waiting.waiting_for
     assert waiting.requeue_after_seconds == 2.0
     assert _deleted(last) == [
-        [("Secret", "secret-api-key"), ("Secret", "secret-search-key")],
+        [
+            ("Secret", "gateway-keys"),
+            ("Secret", "model-key"),
+            ("Secret", "secret-api-key"),
+            ("Secret", "secret-search-key"),
+        ],
         [("Namespace", SPACE)],
     ]
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import context, effective, full, manifest, tool
+from support.builders import context, effective, full, manifest, model, tool
 from support.oracle import Endpoint, allowed
 
 from bulkhead import names
+from bulkhead.api.gateway import ModelPods
 from bulkhead.api.ranges import DENIED_CIDRS
 from bulkhead.api.workspace import EgressRule
 from bulkhead.api.workspace_class import GatewayClient
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bulkhead.render import Manifest
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-PORTS = (53, 80, 443, 3128, 3129, 3130, 5432, 8000, 8080, 8081, 8082, 8090, 8443, 9000, 9443, 10250)
+PORTS = (53, 80, 443, 3128, 3129, 3130, 5432, 8000, 8001, 8080, 8081, 8082, 8090, 8443, 9000, 9443, 10250)
 INTERNET, LISTED = "8.8.8.8", "203.0.113.9"
 NOWHERE = (
     "10.1.2.3", "100.64.0.9", "127.0.0.1", "169.254.169.254", "172.16.9.9", "192.168.1.1", "168.63.129.16",
@@ -71,6 +72,9 @@ def _elsewhere(name: str, namespace: str, labels: dict[str, str], **namespace_la
     return Endpoint(name=name, namespace=namespace, namespace_labels=space, labels=labels)
 
 
+MODEL = _elsewhere("model", "models", {"app": "model"})
+OTHER_POD_BY_THE_MODEL = _elsewhere("trainer", "models", {"app": "trainer"})
+MODEL_ELSEWHERE = _elsewhere("twin", "other", {"app": "model"})
 OPERATOR = _elsewhere("operator", "bulkhead-system", names.OPERATOR_POD_LABELS)
 CANARY = _elsewhere("canary", "bulkhead-system", names.CANARY_POD_LABELS)
 NEIGHBOUR_OF_OPERATOR = _elsewhere("issuer", "bulkhead-system", {"app.kubernetes.io/name": "bulkhead"})
@@ -93,6 +97,7 @@ def test_exactly_the_arrows_of_the_design_are_open() -> None:
     theirs.append(replace(_own(neighbour, {"app": "worker"}), name="rival/own"))
     mine.append(_own(spec, {"app": "worker"}))
     others = [OPERATOR, CANARY, NEIGHBOUR_OF_OPERATOR, DNS, OTHER_SYSTEM_POD, BACKEND, STRANGER, *theirs]
+    others += [MODEL, OTHER_POD_BY_THE_MODEL, MODEL_ELSEWHERE]
     outside = [_outside(address) for address in (INTERNET, LISTED, "2001:4860::1", *NOWHERE)]
     # Neighbours' own policies are left out: what we render must suffice whatever the other side allows.
     policies = _policies(spec)
@@ -120,10 +125,66 @@ def test_exactly_the_arrows_of_the_design_are_open() -> None:
         ("gateway", "runtime", 8000, "TCP"),
         ("gateway", "tool-shell", 8000, "TCP"),
         ("gateway", "tool-search", 9000, "TCP"),
+        ("gateway", "model", 8001, "TCP"),
         ("runtime", "egress", 3128, "TCP"),
         ("tool-search", "egress", 3130, "TCP"),
         ("egress", LISTED, 5432, "TCP"),
     }
+
+
+def test_a_models_labels_never_mean_a_workspaces_pods() -> None:
+    """ISO-NET-002: whatever an administrator's labels match, another tenant's pods are not among it."""
+    pods = ModelPods(
+        namespace_labels={"pod-security.kubernetes.io/enforce": "restricted"},
+        pod_labels={names.COMPONENT_LABEL: names.TOOL},
+        port=8000,
+    )
+    spec = effective(model=model(pods=pods))
+    rival = effective(name="rival", uid="11111111-2222-3333-4444-555555555555", tools=(tool("shell"),))
+    space = manifest(render(rival, context(rival)), "Namespace", names.namespace(rival.name, rival.uid))
+    victim = replace(_pod(rival, "tool-shell"), namespace_labels=space["metadata"]["labels"])
+    meant = replace(victim, namespace="models", namespace_labels=pods.namespace_labels)
+
+    # The rival's own policies are left out: what we render must suffice.
+    reached = [allowed(_policies(spec), _pod(spec, "gateway"), each, 8000) for each in (victim, meant)]
+
+    assert reached == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("https://llm.example.com/v1", 443),
+        ("http://llm.example.com/v1", 80),
+        ("https://llm.example.com:8443/v1", 8443),
+        ("http://[2001:db8::7]:8000/v1", 8000),
+    ],
+)
+def test_a_model_outside_is_reached_in_its_ranges_on_its_urls_port_only(url: str, port: int) -> None:
+    """ISO-NET-006: by the gateway alone, and never in the cluster or at a metadata service."""
+    outside = model(url=url, pods=None, cidrs=("10.20.0.0/16", "198.0.0.0/8", "fd00::/8"))
+    spec = effective(model=outside, tools=(tool("shell"),))
+    inside = ("10.20.3.4", "198.51.100.7", "fd12:3::4")
+    beside = ("10.21.0.1", "198.18.7.7", "fd00:10::5", "fd00:ec2::254", "169.254.169.254", LISTED, INTERNET)
+
+    reached = {
+        (name, address, each)
+        for name in ("gateway", "tool-shell")
+        for address in (*inside, *beside)
+        for each in PORTS
+        if allowed(_policies(spec), _pod(spec, name), _outside(address), each)
+    }
+
+    assert reached == {("gateway", address, port) for address in inside}
+
+
+def test_a_model_inside_the_cluster_by_range_opens_nothing() -> None:
+    """Pods are named by labels; a range over them would reach every pod of every tenant."""
+    spec = effective(model=model(pods=None, cidrs=("198.18.7.0/24",)))
+
+    policy = manifest(render(spec, context(spec)), "NetworkPolicy", "gateway")
+
+    assert [rule for rule in policy["spec"]["egress"] if "ipBlock" in rule["to"][0]] == []
 
 
 def test_two_tenants_cannot_reach_each_other_under_both_ones_policies() -> None:

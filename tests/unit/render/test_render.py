@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import IMAGE, UID, context, effective, full, manifest, runtime, secret, tool
+from support.builders import IMAGE, UID, context, effective, full, manifest, model, runtime, secret, tool
 
 from bulkhead import names
+from bulkhead.api.gateway import GatewayStorage
 from bulkhead.api.workspace import (
     AccessRole,
     AccessRule,
@@ -25,6 +26,7 @@ from bulkhead.render import ObjectKey, SecretValue, Wave, render
 from bulkhead.render.namespace import POD_SECURITY_LABELS
 from bulkhead.render.rendered import key_of, wave_of
 from bulkhead.render.resources import complete
+from bulkhead_wire.gateway_keys import derive
 
 if TYPE_CHECKING:
     from bulkhead.render import Manifest, Rendered
@@ -68,6 +70,8 @@ def test_an_empty_workspace_is_a_gateway_and_its_fences() -> None:
         ObjectKey("NetworkPolicy", "default-deny"),
         ObjectKey("NetworkPolicy", "guard"),
         ObjectKey("NetworkPolicy", "gateway"),
+        ObjectKey("PersistentVolumeClaim", "gateway-data"),
+        ObjectKey("Secret", "gateway-keys"),
         ObjectKey("Secret", "session-keys"),
         ObjectKey("Service", "gateway"),
         ObjectKey("Deployment", "gateway"),
@@ -194,12 +198,108 @@ def test_secrets_are_data_and_only_where_they_are_asked_for() -> None:
     assert "planted" not in text
     assert base64.b64encode(b"planted-api-key").decode() not in text
     assert mounted == {
-        "gateway": ["session-keys"],
+        "gateway": ["session-keys", "gateway-keys", "model-key"],
         "egress": [],
         "runtime": ["secret-api-key"],
         "tool-shell": [],
         "tool-search": ["secret-search-key"],
     }
+
+
+def test_without_a_seed_there_is_no_gateway() -> None:
+    """It would tag, salt and sign with nothing, and the audit log would begin with a key of no one's."""
+    rendered = render(effective(), context(gateway_seed=None))
+    missing = f"Secret bulkhead-system/{names.signing_key(UID)}"
+
+    assert rendered.withheld == {
+        ObjectKey("Secret", "gateway-keys"): (missing,),
+        ObjectKey("Deployment", "gateway"): (missing,),
+    }
+
+
+def test_the_gateways_own_keys_come_from_the_seed_and_are_nobody_elses() -> None:
+    """With one of them another pod could forge tags or checkpoints, or share a model's cache."""
+    seed = b"planted-seed-of-the-gateways-key"
+    keys, (first, second) = derive(seed, UID), (render(full(), context(full())) for _ in range(2))
+    other = render(replace(full(), uid="another"), context(full()))
+    data = [manifest(each, "Secret", "gateway-keys")["data"] for each in (first, second, other)]
+
+    assert {name: base64.b64decode(value) for name, value in data[0].items()} == {
+        "cache-salt.key": keys.cache_salt,
+        "tag.key": keys.tag,
+        "gateway.key": keys.signing,
+    }
+    assert data[0] == data[1]
+    assert set(data[0].values()) & set(data[2].values()) == set()
+    assert base64.b64encode(seed).decode() not in json.dumps(first.manifests)
+
+
+def test_the_models_key_is_withheld_with_the_gateway_until_it_is_there() -> None:
+    """A gateway without the key would be refused by the model, call by call."""
+    spec = effective(model=model())
+    rendered = render(spec, context(spec, model_key=None))
+    source = "Secret model-keys/default:token"
+
+    assert rendered.withheld == {
+        ObjectKey("Secret", "model-key"): (source,),
+        ObjectKey("Deployment", "gateway"): (source,),
+    }
+
+
+def test_the_models_key_is_nowhere_but_in_its_secret() -> None:
+    """SEC-002: and a class whose model needs none makes no Secret."""
+    spec = effective(model=model())
+    rendered = render(spec, context(spec))
+    text = json.dumps([each for each in rendered.manifests if each["kind"] != "Secret"])
+    without = effective(model=model(api_key=None))
+
+    assert manifest(rendered, "Secret", "model-key")["data"] == {
+        "value": base64.b64encode(b"planted-model-key").decode()
+    }
+    assert "planted" not in text
+    assert ObjectKey("Secret", "model-key") not in _keys(render(without, context(without)))
+    assert _config(render(without, context(without)), "gateway")["models"][0]["key_file"] is None
+
+
+def test_another_key_of_the_model_rolls_no_gateway() -> None:
+    """The gateway reads the file again; a roll would only cost time."""
+    spec = effective(model=model())
+
+    before, after = (
+        _hashes(render(spec, context(spec, model_key=SecretValue(value)))) for value in (b"old", b"new")
+    )
+
+    assert before == after
+
+
+def test_two_gateways_of_a_roll_share_a_node_and_its_volume() -> None:
+    """A surge pod on another node would wait for the ReadWriteOnce volume for ever: the roll would hang."""
+    rendered = render(effective(), context())
+    deployment = manifest(rendered, "Deployment", "gateway")["spec"]
+    pod = deployment["template"]["spec"]
+    [term] = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert (
+        term["labelSelector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
+    )
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "gateway-data"}} in pod["volumes"]
+    assert pod["securityContext"]["fsGroup"] == names.POD_UID
+
+
+def test_the_gateways_volume_is_as_the_class_says() -> None:
+    """An empty storageClassName would mean none at all; left out it means the cluster's default."""
+    plain, chosen = (
+        manifest(render(spec, context()), "PersistentVolumeClaim", "gateway-data")["spec"]
+        for spec in (
+            effective(),
+            effective(gateway_storage=GatewayStorage(size="3Gi", storage_class_name="fast")),
+        )
+    )
+
+    assert plain == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    assert (chosen["storageClassName"], chosen["resources"]["requests"]["storage"]) == ("fast", "3Gi")
 
 
 def _hashes(rendered: Rendered) -> dict[str, str]:
@@ -224,17 +324,17 @@ def test_a_rotated_secret_rolls_the_pods_that_mount_it_and_no_other() -> None:
     assert {name for name in before if before[name] != after[name]} == {"runtime"}
 
 
-def test_a_raised_epoch_rolls_the_gateway_and_new_keys_do_not() -> None:
-    """A gateway with the old epoch goes on serving revoked tokens; a roll for a key would drop sessions."""
+def test_neither_new_keys_nor_a_raised_epoch_roll_the_gateway() -> None:
+    """It reads both files again; a roll would drop sessions for a key, and revoke later than it could."""
     spec = effective()
     base = render(spec, context())
     epoch = render(replace(spec, session_epoch=1), context())
     keys = render(spec, context(jwks='{"keys":[]}'))
-    jwks = [manifest(each, "Secret", "session-keys")["data"] for each in (base, keys)]
+    data = [manifest(each, "Secret", "session-keys")["data"] for each in (base, epoch, keys)]
 
-    assert _hashes(epoch)["gateway"] != _hashes(base)["gateway"]
-    assert _hashes(keys) == _hashes(base)
-    assert jwks[0] != jwks[1]
+    assert _hashes(epoch) == _hashes(keys) == _hashes(base)
+    assert [base64.b64decode(each["epoch"]) for each in data] == [b"0", b"1", b"0"]
+    assert data[0]["jwks.json"] == data[1]["jwks.json"] != data[2]["jwks.json"]
 
 
 def test_gateway_config_is_what_the_sandbox_image_reads() -> None:
@@ -247,13 +347,42 @@ def test_gateway_config_is_what_the_sandbox_image_reads() -> None:
         "workspace_uid": UID,
         "audience": f"bulkhead:{UID}:gateway",
         "issuer": "bulkhead",
-        "session_epoch": 3,
         "listen": 8080,
         "operator_listen": 9443,
         "health_listen": 8081,
         "guard_listen": 8082,
         "canary": "bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
         "jwks_file": "/run/bulkhead/session-keys/jwks.json",
+        "epoch_file": "/run/bulkhead/session-keys/epoch",
+        "keys_folder": "/run/bulkhead/gateway-keys",
+        "data_folder": "/data",
+        "limits": {
+            "per_user": {
+                "requests_per_minute": 60,
+                "tokens_per_minute": 20_000,
+                "tokens_per_day": 500_000,
+                "concurrent": 4,
+            },
+            "tenant": {
+                "requests_per_minute": 600,
+                "tokens_per_minute": 200_000,
+                "tokens_per_day": 5_000_000,
+                "concurrent": 40,
+            },
+        },
+        "memory": {"session_ttl_seconds": 3600},
+        "models": [
+            {
+                "name": "default",
+                "url": "http://model.models.svc.cluster.local:8000/v1",
+                "upstream_name": "llama-3",
+                "context_tokens": 8192,
+                "max_output_tokens": 1024,
+                "embeddings": False,
+                "cache_salt": True,
+                "key_file": "/run/bulkhead/model-key/value",
+            }
+        ],
         "tools": [
             {"name": "shell", "url": f"http://tool-shell.{space}.svc.cluster.local:8000/mcp", "allow": []},
             {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+import itertools
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,32 +11,33 @@ import aiohttp
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
+from support.gateway_config import WORKSPACE_UID, gateway_config
+from support.trail import MemoryTrail
 
-from bulkhead_sandbox.config import GatewayConfig, ToolConfig
-from bulkhead_sandbox.gateway import upstream_session
-from bulkhead_sandbox.gateway.activity import Activity
-from bulkhead_sandbox.gateway.app import Gateway
-from bulkhead_sandbox.gateway.auth import KeyRing, Sessions
-from bulkhead_sandbox.gateway.mcp_client import McpClient
-from bulkhead_sandbox.gateway.metrics import Metrics
-from bulkhead_sandbox.gateway.tools import Tools
+from bulkhead_sandbox.config import ToolConfig
+from bulkhead_sandbox.gateway.assembly import Outside, assembled
 from bulkhead_sandbox.logs import Log
 from bulkhead_sandbox.serve import listening
 from bulkhead_sandbox.tool_runner import calls_counter
 from bulkhead_sandbox.tool_runner.child import Commands
 from bulkhead_sandbox.tool_runner.functions import FUNCTIONS
 from bulkhead_sandbox.tool_runner.server import McpServer
+from bulkhead_wire.gateway_keys import derive
 from bulkhead_wire.keys import SigningKey, jwks_json
-from bulkhead_wire.token import audience, new_claims, sign
+from bulkhead_wire.operator_token import sign_operator_token
+from bulkhead_wire.token import new_claims, sign
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
+
+    from bulkhead_sandbox.gateway.metrics import Metrics
 
 HOST = "127.0.0.1"
 NOW = 1_800_000_000.0
-UID = "3f0c2b7e-52f1-4f6e-9a3c-0d6f5f1f7b10"
+UID = WORKSPACE_UID
 KEY = SigningKey.from_seed(b"\x01" * 32)
+KEYS = derive(b"\x02" * 32, UID)
 
 
 class FakeClock:
@@ -43,6 +45,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = NOW
+        self.draining = False
 
     def __call__(self) -> float:
         return self.now
@@ -73,9 +76,13 @@ class World:
     operator_url: str
     clock: FakeClock
     jwks_file: Path
+    epoch_file: Path
     metrics: Metrics
+    audit: MemoryTrail
+    routes: set[tuple[str, str]]
     http: aiohttp.ClientSession
     lines: list[dict[str, Any]] = field(default_factory=list)
+    token_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def token(self, *scopes: str, key: SigningKey = KEY, **changes: Any) -> str:
         """A token for alice's session, in force now."""
@@ -88,9 +95,24 @@ class World:
             "now": self.clock(),
             "ttl_seconds": 300,
             "session_id": bytes(16),
-            "token_id": bytes(16),
+            "token_id": next(self.token_ids).to_bytes(16, "big"),
         }
         return sign(new_claims(**{**claims, **changes}), key)
+
+    async def ask_operator_port(
+        self, method: str, path: str, token: str | None = None, **options: Any
+    ) -> Answer:
+        """The same on the operator's port, with a good token unless another is given."""
+        token = token or sign_operator_token(UID, KEY, now=self.clock())
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.http.request(
+            method, self.operator_url + path, headers=headers, **options
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    def counted(self, name: str, **labels: str) -> float:
+        """The value of a metric; 0 if it was never counted."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
     async def ask(self, method: str, path: str, token: str | None = None, **options: Any) -> Answer:
         """One request to the gateway."""
@@ -127,54 +149,44 @@ async def tool_runner(tmp_path: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def gateway_for(
-    tools: tuple[ToolConfig, ...], folder: Path, clock: FakeClock, *, epoch: int = 0
-) -> AsyncIterator[World]:
-    """A gateway in front of these tools."""
-    jwks_file = folder / "jwks.json"
-    jwks_file.write_text(jwks_json([KEY]))
-    config = GatewayConfig(
-        workspace="acme",
-        workspace_uid=UID,
-        audience=audience(UID),
-        issuer="bulkhead",
-        session_epoch=epoch,
-        listen=0,
-        operator_listen=0,
-        health_listen=0,
-        guard_listen=0,
-        canary="bulkhead-canary.bulkhead-system.svc.cluster.local:8090",
-        jwks_file=str(jwks_file),
-        tools=tools,
-    )
+async def gateway_for(folder: Path, clock: FakeClock, **changes: Any) -> AsyncIterator[World]:
+    """A gateway with everything on; `changes` are members of its config."""
+    config = gateway_config(folder, **changes)
+    (jwks_file := folder / "jwks.json").write_text(jwks_json([KEY]))
+    (epoch_file := folder / "epoch").write_text("0")
     lines: list[dict[str, Any]] = []
     log = Log(lambda line: lines.append(orjson.loads(line)), clock)
-    metrics = Metrics()
-    async with AsyncExitStack() as stack:
-        gateway = Gateway(
-            config,
-            sessions=Sessions(config, KeyRing(config.jwks_file, clock, log), clock),
-            tools=Tools(
-                tools,
-                McpClient(await stack.enter_async_context(upstream_session())),
-                metrics=metrics,
-                log=log,
-            ),
-            activity=Activity(clock),
-            metrics=metrics,
-            clock=clock,
-            log=log,
-        )
-        port, operator_port = await stack.enter_async_context(
-            listening((gateway.app(), 0), (gateway.operator_app(), 0), host=HOST, drain_seconds=0)
-        )
+    audit = MemoryTrail()
+    counter = itertools.count(2**64)  # unlike the ids of `token`
+    outside = Outside(
+        wall=clock,
+        monotonic=clock,
+        random_bytes=lambda size: next(counter).to_bytes(size, "big"),
+        log=log,
+        draining=lambda: clock.draining,
+    )
+    async with (
+        assembled(config, KEYS, audit, outside) as gateway,
+        listening((gateway.surface, 0), (gateway.operator_surface, 0), host=HOST, drain_seconds=0) as (
+            port,
+            operator_port,
+        ),
+        aiohttp.ClientSession() as http,
+    ):
         yield World(
             url=f"http://{HOST}:{port}",
             operator_url=f"http://{HOST}:{operator_port}",
             clock=clock,
             jwks_file=jwks_file,
-            metrics=metrics,
-            http=await stack.enter_async_context(aiohttp.ClientSession()),
+            epoch_file=epoch_file,
+            metrics=gateway.metrics,
+            audit=audit,
+            routes={
+                (route.method, route.resource.canonical)
+                for route in gateway.surface.router.routes()
+                if route.resource is not None
+            },
+            http=http,
             lines=lines,
         )
 
@@ -186,5 +198,5 @@ async def world(tool_runner: str, tmp_path: Path, clock: FakeClock) -> AsyncIter
         ToolConfig(name="shell", url=tool_runner, allow=()),
         ToolConfig(name="files", url=tool_runner, allow=("file_read", "file_write")),
     )
-    async with gateway_for(tools, tmp_path, clock) as made:
+    async with gateway_for(tmp_path, clock, tools=tools) as made:
         yield made

@@ -43,6 +43,8 @@ async def test_session_may_look_at_itself(world: World) -> None:
         "tenant_id": "acme",
         "subject": "alice",
         "session_id": "AAAAAAAAAAAAAAAAAAAAAA",
+        "role": "user",
+        "actors": [],
         "scopes": ["session", SHELL],
         "expires_at": "2027-01-15T08:05:00.000Z",
     }
@@ -106,7 +108,7 @@ async def test_without_one_good_token_nothing_is_answered(world: World, values: 
     headers = [("Authorization", value.format(token=token)) for value in values]
     async with world.http.get(f"{world.url}/v1/session", headers=headers) as response:
         assert response.status == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["WWW-Authenticate"] == 'Bearer, DPoP algs="EdDSA ES256"'
 
 
 BAD_TOKENS: dict[str, Callable[[World], str]] = {
@@ -276,8 +278,7 @@ async def test_activity_is_told_to_the_operator_alone(world: World, clock: FakeC
 
 
 async def _activity(world: World) -> Any:
-    async with world.http.get(f"{world.operator_url}/internal/v1/activity") as response:
-        return await response.json()
+    return (await world.ask_operator_port("GET", "/internal/v1/activity")).json
 
 
 async def test_log_holds_no_token_argument_or_output(world: World) -> None:

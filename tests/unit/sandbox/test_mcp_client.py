@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from bulkhead_sandbox.config import ToolConfig
-from bulkhead_sandbox.gateway import upstream_session
+from bulkhead_sandbox.gateway.assembly import upstream_session
 from bulkhead_sandbox.gateway.mcp_client import (
     MAX_ANSWER_BYTES,
     Caller,
@@ -173,7 +173,7 @@ async def test_tool_sees_nothing_of_the_callers_credentials(tmp_path: Path, cloc
 
     async with (
         server(handler) as url,
-        gateway_for((ToolConfig(name="echo", url=url, allow=()),), tmp_path, clock) as world,
+        gateway_for(tmp_path, clock, tools=(ToolConfig(name="echo", url=url, allow=()),)) as world,
     ):
         token = world.token("tools:call:echo")
         sent = {"Cookie": "id=planted", "X-Api-Key": "planted", "X-Bulkhead-Subject": "planted"}
@@ -198,7 +198,7 @@ async def test_failures_become_problems_without_the_tools_words(
     """What an untrusted server says in an error would be shown as ours."""
     async with (
         server(handler) as url,
-        gateway_for((ToolConfig(name="t", url=url, allow=()),), tmp_path, clock) as world,
+        gateway_for(tmp_path, clock, tools=(ToolConfig(name="t", url=url, allow=()),)) as world,
     ):
         answer = await world.call("t", "f")
     assert (answer.status, answer.slug) == (status, slug)
@@ -210,7 +210,7 @@ async def test_tool_that_is_away_hides_no_other(tmp_path: Path, clock: FakeClock
         ToolConfig(name="away", url="http://127.0.0.1:1/mcp", allow=()),
         ToolConfig(name="here", url=tool_runner, allow=("file_read",)),
     )
-    async with gateway_for(tools, tmp_path, clock) as world:
+    async with gateway_for(tmp_path, clock, tools=tools) as world:
         answer = await world.ask("GET", "/v1/tools", world.token("tools:list"))
         called = await world.call("away", "f")
     assert [(t["name"], t["available"], len(t["functions"])) for t in answer.json["tools"]] == [

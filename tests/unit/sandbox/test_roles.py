@@ -80,17 +80,20 @@ async def get(port: int, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
+RATE = dict.fromkeys(("requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent"), 1)
 CONFIGS: dict[str, dict[str, Any]] = {
     "gateway": {
         "workspace": "acme",
         "workspace_uid": "u",
         "audience": "bulkhead:u:gateway",
         "issuer": "bulkhead",
-        "session_epoch": 0,
         "listen": 0,
         "operator_listen": 0,
         "guard_listen": 0,
         "canary": "127.0.0.1:1",
+        "limits": {"per_user": RATE, "tenant": RATE},
+        "memory": {"session_ttl_seconds": 3600},
+        "models": [],
         "tools": [],
     },
     "egress": {
@@ -102,6 +105,22 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "tool-runner": {"listen": 0, "path": "/mcp"},
     "runtime": {"listen": 0},
 }
+
+
+def folders(folder: Path) -> dict[str, str]:
+    """Where a gateway finds its keys and keeps its data."""
+    (folder / "epoch").write_text("0")
+    (folder / "keys").mkdir()
+    for name in ("cache-salt.key", "tag.key", "gateway.key"):
+        (folder / "keys" / name).write_bytes(name.encode().ljust(32))
+    return {
+        "jwks_file": str(folder / "jwks.json"),
+        "epoch_file": str(folder / "epoch"),
+        "keys_folder": str(folder / "keys"),
+        "data_folder": str(folder / "data"),
+    }
+
+
 STARTED = {"runtime": "runtime.waiting"}
 
 
@@ -113,7 +132,7 @@ async def test_role_starts_is_ready_and_ends_when_told(tmp_path: Path, role: str
     port = free_port()
     config = {**CONFIGS[role], "health_listen": port}
     if role == "gateway":
-        config["jwks_file"] = str(jwks)
+        config |= folders(tmp_path)
     async with running(role, config=config, TMPDIR=str(tmp_path)) as process:
         await process.until(STARTED.get(role, f"{role}.started"))
         assert await get(port, "/livez") == (200, "ok\n")
@@ -125,7 +144,7 @@ async def test_role_starts_is_ready_and_ends_when_told(tmp_path: Path, role: str
 async def test_gateway_without_keys_is_alive_and_not_ready(tmp_path: Path) -> None:
     """It would take sessions that it can only refuse, or be restarted for what a restart does not mend."""
     port = free_port()
-    config = {**CONFIGS["gateway"], "health_listen": port, "jwks_file": str(tmp_path / "none")}
+    config = {**CONFIGS["gateway"], "health_listen": port, **folders(tmp_path)}
     async with running("gateway", config=config) as process:
         await process.until("gateway.started")
         assert await get(port, "/readyz") == (503, '{"failing": ["keys"]}')

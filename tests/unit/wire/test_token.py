@@ -15,6 +15,7 @@ from bulkhead_wire.token import (
     Expected,
     Refusal,
     SessionClaims,
+    TighterLimits,
     TokenRefused,
     audience,
     new_claims,
@@ -43,6 +44,7 @@ CLAIMS = new_claims(
     token_id=bytes(range(16, 32)),
 )
 TOKEN = sign(CLAIMS, KEY)
+THUMBPRINT = encode_base64url(b"\x07" * 32)
 HEADER = {"alg": "EdDSA", "kid": KEY.kid, "typ": "bh-session+jwt"}
 
 
@@ -57,6 +59,12 @@ def with_claims(**changes: Any) -> str:
     """A signed token whose payload differs; None leaves a claim out."""
     payload = {**CLAIMS.wire(), **changes}
     return signed(HEADER, {name: value for name, value in payload.items() if value is not None})
+
+
+def chain(*actors: str) -> dict[str, Any]:
+    """The `act` of RFC 8693, the first being the latest."""
+    first, *rest = actors
+    return {"sub": first, "act": chain(*rest)} if rest else {"sub": first}
 
 
 def refusal(token: str, *, now: float = NOW, jwks: Jwks = JWKS, expected: Expected = EXPECTED) -> Refusal:
@@ -146,6 +154,22 @@ WRONG: dict[str, tuple[Callable[[], str], Refusal]] = {
     "wildcard": (lambda: with_claims(scope="tools:call:*"), Refusal.SCOPE),
     "scope twice": (lambda: with_claims(scope="session session"), Refusal.SCOPE),
     "two spaces": (lambda: with_claims(scope="session  tools:list"), Refusal.SCOPE),
+    "role unknown": (lambda: with_claims(role="admin"), Refusal.CLAIMS),
+    "role a list": (lambda: with_claims(role=["auditor"]), Refusal.CLAIMS),
+    "act a text": (lambda: with_claims(act="agent"), Refusal.CLAIMS),
+    "act empty": (lambda: with_claims(act={}), Refusal.CLAIMS),
+    "act with an unknown member": (lambda: with_claims(act={"sub": "a", "iss": "x"}), Refusal.CLAIMS),
+    "act of a bad name": (lambda: with_claims(act={"sub": "../a"}), Refusal.CLAIMS),
+    "act of five": (lambda: with_claims(act=chain("a", "b", "c", "d", "e")), Refusal.CLAIMS),
+    "cnf a text": (lambda: with_claims(cnf=THUMBPRINT), Refusal.CLAIMS),
+    "cnf of another method": (lambda: with_claims(cnf={"x5t#S256": THUMBPRINT}), Refusal.CLAIMS),
+    "cnf of two methods": (lambda: with_claims(cnf={"jkt": THUMBPRINT, "kid": "x"}), Refusal.CLAIMS),
+    "jkt too short": (lambda: with_claims(cnf={"jkt": THUMBPRINT[:-2]}), Refusal.CLAIMS),
+    "lim a list": (lambda: with_claims(lim=[1]), Refusal.CLAIMS),
+    "lim of an unknown kind": (lambda: with_claims(lim={"rps": 1}), Refusal.CLAIMS),
+    "lim 0": (lambda: with_claims(lim={"rpm": 0}), Refusal.CLAIMS),
+    "lim negative": (lambda: with_claims(lim={"rpm": -1}), Refusal.CLAIMS),
+    "lim true": (lambda: with_claims(lim={"rpm": True}), Refusal.CLAIMS),
     "65 scopes": (lambda: with_claims(scope=" ".join(f"s:{i}" for i in range(65))), Refusal.SCOPE),
 }
 
@@ -200,7 +224,27 @@ def test_token_of_an_earlier_incarnation_is_refused() -> None:
 
 def test_unknown_claims_are_ignored() -> None:
     """A newer issuer could not add a claim before every gateway was replaced."""
-    assert verify(with_claims(lim={"rpm": 3}), JWKS, EXPECTED, now=NOW) == CLAIMS
+    assert verify(with_claims(colour="blue"), JWKS, EXPECTED, now=NOW) == CLAIMS
+
+
+def test_narrowing_claims_come_back_as_signed() -> None:
+    """A token that may do less would do as much as any."""
+    claims = replace(
+        CLAIMS,
+        role="auditor",
+        actors=("planner", "searcher", "reader", "writer"),
+        proof_key=THUMBPRINT,
+        limits=TighterLimits(rpm=3, conc=1),
+    )
+
+    assert claims.wire()["act"] == chain("planner", "searcher", "reader", "writer")
+    assert claims.wire()["lim"] == {"rpm": 3, "conc": 1}
+    assert verify(sign(claims, KEY), JWKS, EXPECTED, now=NOW) == claims
+
+
+def test_claims_that_say_nothing_are_not_on_the_wire() -> None:
+    """A token for an older gateway would change for no reason, and its golden text with it."""
+    assert set(CLAIMS.wire()).isdisjoint({"role", "act", "cnf", "lim"})
 
 
 def test_token_signed_with_either_of_two_keys_is_accepted() -> None:

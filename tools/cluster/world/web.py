@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from . import model, override
+from model_standin.answers import StandIn
+
+from . import override
 from .hosts import HTTP_PORTS, HTTPS_PORT, METADATA, MODEL, MODEL_PORT, TLS_ADDRESSES, owner
 from .journal import record
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BODY_LIMIT_BYTES = 4 << 20
+MODEL_SERVER = StandIn()
+MODEL_LOCK = threading.Lock()  # it counts, and every connection here is a thread
 ThreadingHTTPServer.request_queue_size = 256  # many probes come at once
 
 
@@ -68,11 +73,27 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _handle  # noqa: N815 - http.server's names
 
     def _model(self, body: bytes) -> None:
-        status, reply = model.respond(self.command, self.path, body)
-        if isinstance(reply, list):
-            self._events(reply)
-        else:
-            self._json(status, reply)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        with MODEL_LOCK:
+            reply = MODEL_SERVER.respond(self.command, self.path, headers, body)
+        self.close_connection = reply.end != "done"
+        if reply.end == "mute":
+            return
+        pieces, size = reply.pieces, sum(map(len, reply.pieces))
+        if reply.end != "done":
+            pieces = pieces[: len(pieces) // 2] or [pieces[0][: size // 2]]
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        framing = ("Transfer-Encoding", "chunked") if reply.streams else ("Content-Length", str(size))
+        for name, value in (framing, *reply.headers.items()):
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in pieces:
+            time.sleep(reply.pause_seconds)
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" if reply.streams else piece)
+            self.wfile.flush()
+        if reply.streams and reply.end == "done":
+            self.wfile.write(b"0\r\n\r\n")
 
     def _json(self, status: int, reply: Any) -> None:
         data = json.dumps(reply).encode() + b"\n"
@@ -82,17 +103,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
-
-    def _events(self, events: list[str]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for event in events:
-            data = f"data: {event}\n\n".encode()
-            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
 
     @override
     def log_message(self, *_: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = ["Metrics"]
 
@@ -26,6 +26,26 @@ class Metrics:
         )
         self.auth_failures = Counter(
             "bulkhead_gw_auth_failures", "Tokens refused.", ("reason",), registry=self.registry
+        )
+        self.limit_rejections = Counter(
+            "bulkhead_gw_limit_rejections",
+            "Calls that a limit held back; scope is whose limit.",
+            ("limit", "scope"),
+            registry=self.registry,
+        )
+        self.limit_debt = Gauge(
+            "bulkhead_gw_limit_debt_tokens",
+            "Tokens that were spent beyond a limit and are not repaid yet.",
+            registry=self.registry,
+        )
+        self.security_events = Counter(
+            "bulkhead_gw_security_events", "What tells of abuse.", ("kind",), registry=self.registry
+        )
+        self.memory_expired = Counter(
+            "bulkhead_gw_memory_expired",
+            "What was remembered and is erased because its time was over.",
+            ("kind",),
+            registry=self.registry,
         )
         self.tool_calls = Counter(
             "bulkhead_gw_tool_calls", "Calls made to tools.", ("tool", "outcome"), registry=self.registry

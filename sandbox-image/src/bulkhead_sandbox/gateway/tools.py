@@ -42,11 +42,15 @@ class Tools:
         self._metrics = metrics
         self._log = log
 
-    async def call(self, name: str, call: ToolCall, caller: Caller) -> dict[str, Any]:
-        """The function's result; Problem if there is no such tool or function here, or it gave no result."""
+    def find(self, name: str, function: str) -> ToolConfig:
+        """The tool of that name; Problem if there is none here, or it may not be used for `function`."""
         tool = self._tools.get(name)
-        if tool is None or not _may_use(tool, call.tool):
+        if tool is None or not _may_use(tool, function):
             raise Problem(Slug.NOT_FOUND)
+        return tool
+
+    async def call(self, tool: ToolConfig, call: ToolCall, caller: Caller) -> dict[str, Any]:
+        """The function's result; Problem if it gave none."""
         outcome = "cancelled"
         try:
             result = await self._client.call(
@@ -66,10 +70,10 @@ class Tools:
             raise Problem(Slug.INVALID_FIELD, detail=detail, field="tool") from error
         except UpstreamFailed as error:
             outcome = "failed"
-            self._log.warning("tool.failed", tool=name, reason=error.reason)
+            self._log.warning("tool.failed", tool=tool.name, reason=error.reason)
             raise Problem(Slug.UPSTREAM_ERROR) from error
         finally:
-            self._metrics.tool_calls.labels(name, outcome).inc()
+            self._metrics.tool_calls.labels(tool.name, outcome).inc()
         return {
             "content": result.content,
             "structured": result.structured,

@@ -1,0 +1,1 @@
+"""The issuer: session tokens for whoever the API server says may have them."""

@@ -1,0 +1,1 @@
+"""The gateway's HTTP surface: for sessions, for the operator, and how both are answered."""
