@@ -83,11 +83,11 @@ def class_manifest(name: str, **spec: object) -> Manifest:
     }
 
 
-def level_workspace(name: str, level: str) -> Manifest:
-    """A workspace of that level: everything that can send a packet, and room for pods of the tenant's own."""
+def level_workspace(name: str) -> Manifest:
+    """A workspace of the class of that name: all that can send a packet, and room for the tenant's own."""
     return workspace(
         name,
-        className=class_of(level),
+        className=name,
         quota={"cpu": "16", "memory": "16Gi", "pods": 20},
         access=[{"kind": "User", "name": ADMIN, "role": "admin"}],
         runtime={},

@@ -10,7 +10,6 @@ from support.levels import (
     LEVELS,
     Tenant,
     class_manifest,
-    class_of,
     isolation,
     level_workspace,
     pod_ready,
@@ -55,14 +54,14 @@ def tenants(live: Live, bulkhead: None) -> Iterator[dict[str, Tenant]]:
     """Level -> its tenant; each is the others' neighbour."""
     workspaces = {level: f"at-{level.lower()}" for level in LEVELS}
     for level, name in workspaces.items():
-        live.apply(class_manifest(class_of(level), isolation=isolation(level)))
-        live.apply(level_workspace(name, level))
+        live.apply(class_manifest(name, isolation=isolation(level)))
+        live.apply(level_workspace(name))
 
     yield settle(live, workspaces)
 
-    for level, name in workspaces.items():
+    for name in workspaces.values():
         live.delete(Ref("TenantWorkspace", name))
-        live.delete(Ref("WorkspaceClass", class_of(level)))
+        live.delete(Ref("WorkspaceClass", name))
 
 
 @pytest.fixture(params=LEVELS)
