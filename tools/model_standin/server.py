@@ -87,6 +87,13 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 
 async def _write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Reply) -> bool:
     """Send the reply; False if the client left before its end."""
+    try:
+        return await _write_all(reader, writer, reply)
+    except ConnectionError:  # what it had not read yet makes its leaving a reset
+        return False
+
+
+async def _write_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Reply) -> bool:
     if reply.end == "mute":
         return await _until_left(reader)
     pieces = reply.pieces
