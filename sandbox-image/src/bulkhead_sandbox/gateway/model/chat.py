@@ -207,7 +207,6 @@ class _Turn:
     async def fail(self, problem: Problem) -> web.StreamResponse:
         """Tell a client whose stream has begun: the problem, also in the form that OpenAI's clients know."""
         told = orjson.loads(problem.body(self._call.request_id))
-        told["error"] = {"message": told["title"], "type": problem.slug.slug, "code": problem.slug.slug}
         with suppress(ClientLeft):
             await self._write(b"event: error\n" + event(told))
             await self._write(None)
