@@ -53,7 +53,7 @@ def reserved(messages: Sequence[Mapping[str, Any]]) -> str | None:
 def defused(text: str) -> str:
     """`text` without what a model's server would take for structure: each is broken visibly."""
     text = without_invisible(text)
-    broken = _TOKEN.sub(_broken, text)
+    broken = _TOKEN.sub(_broken, text) if "<" in text or "[" in text else text
     # Servers may fold compatibility forms after us; where that would make a token, fold first and break then.
     if not broken.isascii() and _TOKEN.search(unicodedata.normalize("NFKC", broken)):
         broken = _TOKEN.sub(_broken, unicodedata.normalize("NFKC", broken))
