@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from typing_extensions import override
 
 from bulkhead import duration
-from bulkhead.cli import issuer, screen, status
+from bulkhead.cli import audit, issuer, screen, status
 from bulkhead.cli.access import credentials
 from bulkhead.cli.problems import CliError
 from bulkhead.cli.token import Fresh, issue
@@ -43,14 +43,17 @@ examples:
   bulkhead status
   bulkhead status acme -o json
   bulkhead token acme --user alice --scope tools:list --scope tools:call:shell --ttl 5m
+  bulkhead audit verify audit/*.jsonl --anchor acme.json
 
 exit codes: 0 yes, 1 the answer is no, 2 there is no answer (usage, connection, rights)
 """
 _SCOPES_HELP: Final = """\
 scopes:
-  session            read one's own session: GET /v1/session
+  session            one's own session and conversations: /v1/session, /v1/sessions
+  chat, embed        models: /v1/chat/completions and /v1/models, /v1/embeddings
   tools:list         list the tools: GET /v1/tools
   tools:call:NAME    call the functions of one tool: POST /v1/tools/NAME
+  audit:read         with --role auditor: GET /v1/audit/records
 
 examples:
   bulkhead token acme --user alice --scope tools:call:shell --ttl 5m
@@ -61,6 +64,13 @@ you need the right to create tenantworkspaces/token (ClusterRole bulkhead-issue-
 token of audience bulkhead-issuer. Without, it is signed here with the workspace's key, which is read with
 your own rights: you need to `get` Secrets in the operator's namespace (Role bulkhead-token-issuer), and can
 then speak as anybody.
+"""
+_AUDIT_HELP: Final = """\
+examples:
+  bulkhead audit verify audit/*.jsonl
+  kubectl get tws acme -o json > acme.json; bulkhead audit verify audit/*.jsonl --anchor acme.json
+
+exit codes: 0 intact, 1 broken (the first bad record and why), 2 a file cannot be read
 """
 _STATUS_HELP: Final = """\
 examples:
@@ -98,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(commands)
     _add_status(commands)
+    _add_audit(commands)
     return top
 
 
@@ -137,6 +148,12 @@ def _add_token(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=_session,
         metavar="ID",
         help="continue a session: its id, 22 characters (default: a new one)",
+    )
+    command.add_argument(
+        "--role",
+        choices=("user", "auditor"),
+        default="user",
+        help="an auditor reads the audit log, with scope audit:read (default: %(default)s)",
     )
     command.add_argument(
         "--operator-namespace",
@@ -185,6 +202,32 @@ def _add_status(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.set_defaults(run=_status)
 
 
+def _add_audit(commands: argparse._SubParsersAction[_Parser]) -> None:
+    group = commands.add_parser(
+        "audit",
+        help="check a gateway's audit log",
+        description="Check a gateway's audit log.",
+        epilog=_AUDIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command = group.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser(
+        "verify",
+        help="whether a log is whole: nothing changed, cut, moved, repeated or put in",
+        description="Say whether a log is whole. Needs no cluster.",
+        epilog=_AUDIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", help="the log's files in order; -: standard input"
+    )
+    command.add_argument(
+        "--anchor",
+        metavar="FILE",
+        help="JSON of the workspace, of its status.audit or of a gateway's head: what the log must contain",
+    )
+    command.set_defaults(run=_audit_verify)
+
+
 def _ttl(text: str) -> int:
     try:
         count = duration.seconds(text, field="--ttl")
@@ -214,6 +257,7 @@ def _token(options: argparse.Namespace) -> int:
         scopes=tuple(dict.fromkeys(options.scope)),
         ttl_seconds=options.ttl,
         session_id=options.session,
+        role=options.role,
     )
     if options.issuer:
         door = issuer.Door(url=options.issuer, ca_file=options.issuer_ca, identity_file=options.identity_file)
@@ -258,6 +302,11 @@ def _status(options: argparse.Namespace) -> int:
     )
     print("\n".join(lines))
     return status.exit_code(report)
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    print("\n".join(audit.check(options.files, options.anchor, sys.stdin.buffer)))
+    return 0
 
 
 def _with_client(options: argparse.Namespace, ask: Callable[[KubeClient], Awaitable[T]]) -> T:

@@ -145,7 +145,8 @@ class Ledger:
         The first call takes up the log, or begins one, and closes what processes that died left open.
         """
         ts = rfc3339(now)
-        make_folder(self._folder)
+        if not self._started:
+            make_folder(self._folder)
         with locked(self._folder):
             self._catch_up()
             if not self._started:
