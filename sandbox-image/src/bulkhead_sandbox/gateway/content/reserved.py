@@ -35,11 +35,16 @@ _NOT_THE_CALLERS: Final = ("tool", "assistant")
 _ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
-def reserved(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The path of the first text in clients' `messages` that holds what is reserved: `messages[2].content`.
+def reserved(messages: Sequence[Mapping[str, Any]], others: Mapping[str, Any] | None = None) -> str | None:
+    """The path of the first text of a client's that holds what is reserved: `messages[2].content`.
 
-    Template tokens in the content of tools and of the model itself are no reason: `defused` breaks them.
+    `others`: members of the request that chat templates print too, as `tools`. Template tokens in the content of
+    tools and of the model itself are no reason: `defused` breaks them.
     """
+    for name, value in (others or {}).items():
+        for path, text in _texts(value, name):
+            if _holds_canary(text) or _holds_token(text):
+                return path
     for index, message in enumerate(messages):
         at = f"messages[{index}]"
         spared = f"{at}.content" if message.get("role") in _NOT_THE_CALLERS else None
