@@ -34,7 +34,7 @@ __all__ = ["SESSION_HEADER", "Chat"]
 
 SESSION_HEADER: Final = "X-Bulkhead-Session"
 _PATH: Final = "/chat/completions"
-_PRINTED: Final = ("tools", "response_format")  # by chat templates, into the prompt
+_PRINTED: Final[tuple[str, ...]] = ("tools", "response_format")  # by chat templates, into the prompt
 _READ_OUT_SECONDS: Final = 0.05
 
 
