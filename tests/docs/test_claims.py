@@ -44,7 +44,7 @@ def test_every_bulkhead_command_is_accepted(page: Page) -> None:
     lines = [
         match
         for command in page.commands
-        for match in re.findall(r"(?:^|\$\()(bulkhead (?:token|status|audit)[^|)]*)", command)
+        for match in re.findall(r"(?:^|\$\()(bulkhead (?:token|status|audit)[^|)>]*)", command)
     ]
 
     for line in lines:

@@ -30,7 +30,7 @@ SCOPE: Final = "audit:read"
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _PAGE: Final = 500
-_PAUSE_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,9 @@ async def tail(
             for line in lines:
                 write(line)
             after += len(lines)  # records have no gaps: that they follow each other is for `verify` to say
-            if lines:
+            if len(lines) == _PAGE:
                 continue
-            if not wanted.follow:
+            if not wanted.follow:  # not until nothing comes: that this page was read is a record already
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 
