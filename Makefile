@@ -31,7 +31,7 @@ test: lint verify-generated ## every test: lint, unit, API server, real cluster 
 lint: .venv ## ruff, mypy, import rules
 	$(RUN) ruff check $(PYTHON_SOURCES)
 	$(RUN) ruff format --check $(PYTHON_SOURCES)
-	$(RUN) mypy -p bulkhead -p bulkhead_wire -p bulkhead_sandbox -p cluster -p images -p generate -p kubelive -p model_standin -p demo -p testrun
+	$(RUN) mypy -p bulkhead -p bulkhead_wire -p bulkhead_sandbox -p cluster -p images -p generate -p kubelive -p model_standin -p prompt_bleed -p demo -p testrun
 	PYTHONPATH=operator:sandbox-image/src $(RUN) lint-imports
 
 .PHONY: unit

@@ -189,6 +189,7 @@ def test_managing_workspaces_is_never_inherited(release: Rendered) -> None:
     }
 
     assert {
+        "bulkhead-audit": [],
         "bulkhead-issue-tokens": [],
         "bulkhead-issuer": [],
         "bulkhead-manage": [],

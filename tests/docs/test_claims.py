@@ -46,7 +46,7 @@ def test_every_bulkhead_command_is_accepted(page: Page) -> None:
     lines = [
         match
         for command in page.commands
-        for match in re.findall(r"(?:^|\$\()(bulkhead (?:token|status)[^|)]*)", command)
+        for match in re.findall(r"(?:^|\$\()(bulkhead (?:token|status|audit)[^|)>]*)", command)
     ]
 
     for line in lines:

@@ -8,8 +8,11 @@ from typing import Any
 import orjson
 
 from bulkhead_sandbox.problems import Problem, Slug
+from bulkhead_wire.audit import NO_RECORD, fault
 
 __all__ = ["MemoryTrail"]
+
+TIME = "2027-01-15T08:00:00.000Z"
 
 
 @dataclass
@@ -61,5 +64,11 @@ class MemoryTrail:
     def _add(self, event: str, phase: str, outcome: str, fields: dict[str, Any]) -> int:
         if self.fails:
             raise Problem(Slug.AUDIT_UNAVAILABLE)
-        self.records_made.append({"ev": event, "phase": phase, "out": outcome, **fields})
+        record = {"ev": event, "phase": phase, "out": outcome, **fields}
+        wrong = fault(
+            {"v": 1, "seq": 1_000_000, "ts": TIME, "ws": "u", "gw": "g", "prev": NO_RECORD, "hash": NO_RECORD}
+            | record
+        )
+        assert wrong is None, f"no audit record: {wrong}"
+        self.records_made.append(record)
         return len(self.records_made) - 1

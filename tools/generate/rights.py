@@ -41,6 +41,7 @@ _PEOPLE: Final = {
     "bulkhead-view": "Whoever has the built-in role `view`, unless `rbac.aggregateView` is off.",
     "bulkhead-manage": "Nobody, until an administrator binds it.",
     "bulkhead-issue-tokens": "Nobody, until an administrator binds it to a platform's backend.",
+    "bulkhead-audit": "Nobody, until an administrator binds it to auditors.",
     "bulkhead-token-issuer": "Nobody, until an administrator binds it, in the operator's namespace.",
 }
 

@@ -96,11 +96,11 @@ def pod_of(live: Live, namespace: str, component: str, *, tool: str | None = Non
     return wait_until(f"a running {component} pod in {namespace}", probe, timeout_seconds=60)
 
 
-def token(name: str, *, user: str, scopes: tuple[str, ...], ttl: str = "5m") -> str:
+def token(name: str, *, user: str, scopes: tuple[str, ...], ttl: str = "5m", role: str = "user") -> str:
     """A session token, made by the product's own command."""
     done = subprocess.run(
         [
-            sys.executable, "-m", "bulkhead.cli", "token", name, "--user", user, "--ttl", ttl,
+            sys.executable, "-m", "bulkhead.cli", "token", name, "--user", user, "--ttl", ttl, "--role", role,
             *(part for scope in scopes for part in ("--scope", scope)),
         ],
         capture_output=True,

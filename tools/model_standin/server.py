@@ -26,6 +26,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    client_port: int  # the same for all requests of one connection
 
 
 @asynccontextmanager
@@ -39,14 +40,15 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve and give the port; `asked` is told of each request, `left` of each client that went too early."""
     model = stand_in or StandIn()
-    tasks: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        tasks.add(task)
+        connections[task] = writer
+        port = writer.get_extra_info("peername")[1]
         try:
-            while (request := await _read(reader)) is not None:
+            while (request := await _read(reader, port)) is not None:
                 asked(request)
                 reply = model.respond(request.method, request.path, request.headers, request.body)
                 if not await _write(reader, writer, reply):
@@ -58,7 +60,7 @@ async def serving(
         except (ConnectionError, asyncio.IncompleteReadError, ValueError):
             pass
         finally:
-            tasks.discard(task)
+            del connections[task]
             writer.close()
 
     server = await asyncio.start_server(connected, host, port, limit=1 << 16)
@@ -66,12 +68,12 @@ async def serving(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in connections.values():
+            writer.transport.abort()
+        await asyncio.gather(*connections)
 
 
-async def _read(reader: asyncio.StreamReader) -> Asked | None:
+async def _read(reader: asyncio.StreamReader, client_port: int) -> Asked | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:  # the client has no more to ask
@@ -82,11 +84,18 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
     size = int(headers.get("content-length", "0"))
     if size > MAX_BODY_BYTES:
         raise ValueError("the body is too large")
-    return Asked(method, path, headers, await reader.readexactly(size))
+    return Asked(method, path, headers, await reader.readexactly(size), client_port)
 
 
 async def _write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Reply) -> bool:
     """Send the reply; False if the client left before its end."""
+    try:
+        return await _write_all(reader, writer, reply)
+    except ConnectionError:  # what it had not read yet makes its leaving a reset
+        return False
+
+
+async def _write_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Reply) -> bool:
     if reply.end == "mute":
         return await _until_left(reader)
     pieces = reply.pieces

@@ -46,6 +46,8 @@ async def ask(door: Door, workspace: str, request: TokenRequest) -> tuple[str, t
         "scopes": list(request.scopes),
         "ttl": duration.format_seconds(request.ttl_seconds),
     }
+    if request.role != "user":
+        body["role"] = request.role
     if request.session_id is not None:
         body["session"] = encode_base64url(request.session_id)
     url = f"{door.url.rstrip('/')}/v1/workspaces/{workspace}/token"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from typing_extensions import override
 
 from bulkhead import duration
-from bulkhead.cli import issuer, screen, status
+from bulkhead.cli import audit, audit_tail, issuer, screen, status
 from bulkhead.cli.access import credentials
 from bulkhead.cli.problems import CliError
 from bulkhead.cli.token import Fresh, issue
@@ -43,14 +43,17 @@ examples:
   bulkhead status
   bulkhead status acme -o json
   bulkhead token acme --user alice --scope tools:list --scope tools:call:shell --ttl 5m
+  bulkhead audit verify audit/*.jsonl --anchor acme.json
 
 exit codes: 0 yes, 1 the answer is no, 2 there is no answer (usage, connection, rights)
 """
 _SCOPES_HELP: Final = """\
 scopes:
-  session            read one's own session: GET /v1/session
+  session            one's own session and conversations: /v1/session, /v1/sessions
+  chat, embed        models: /v1/chat/completions and /v1/models, /v1/embeddings
   tools:list         list the tools: GET /v1/tools
   tools:call:NAME    call the functions of one tool: POST /v1/tools/NAME
+  audit:read         with --role auditor: GET /v1/audit/records
 
 examples:
   bulkhead token acme --user alice --scope tools:call:shell --ttl 5m
@@ -61,6 +64,14 @@ you need the right to create tenantworkspaces/token (ClusterRole bulkhead-issue-
 token of audience bulkhead-issuer. Without, it is signed here with the workspace's key, which is read with
 your own rights: you need to `get` Secrets in the operator's namespace (Role bulkhead-token-issuer), and can
 then speak as anybody.
+"""
+_AUDIT_HELP: Final = """\
+examples:
+  bulkhead audit tail acme --user alice | bulkhead audit verify -
+  bulkhead audit verify audit/*.jsonl
+  kubectl get tws acme -o json > acme.json; bulkhead audit verify audit/*.jsonl --anchor acme.json
+
+exit codes: 0 intact, 1 broken (the first bad record and why), 2 a file cannot be read
 """
 _STATUS_HELP: Final = """\
 examples:
@@ -98,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(commands)
     _add_status(commands)
+    _add_audit(commands)
     return top
 
 
@@ -139,6 +151,19 @@ def _add_token(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="continue a session: its id, 22 characters (default: a new one)",
     )
     command.add_argument(
+        "--role",
+        choices=("user", "auditor"),
+        default="user",
+        help="an auditor reads the audit log, with scope audit:read (default: %(default)s)",
+    )
+    _add_making(command)
+    _add_common(command)
+    command.set_defaults(run=_token)
+
+
+def _add_making(command: argparse.ArgumentParser) -> None:
+    """How a token is made: by the workspace's key, or by the issuer."""
+    command.add_argument(
         "--operator-namespace",
         default=os.environ.get("BULKHEAD_OPERATOR_NAMESPACE", "bulkhead-system"),
         metavar="NAME",
@@ -164,8 +189,6 @@ def _add_token(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="FILE",
         help="with --issuer: who you are (default: %(default)s)",
     )
-    _add_common(command)
-    command.set_defaults(run=_token)
 
 
 def _add_status(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -183,6 +206,58 @@ def _add_status(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--all", action="store_true", help="every row, even beyond one screen")
     _add_common(command)
     command.set_defaults(run=_status)
+
+
+def _add_audit(commands: argparse._SubParsersAction[_Parser]) -> None:
+    group = commands.add_parser(
+        "audit",
+        help="read and check a gateway's audit log",
+        description="Read and check a gateway's audit log.",
+        epilog=_AUDIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    command = inner.add_parser(
+        "verify",
+        help="whether a log is whole: nothing changed, cut, moved, repeated or put in",
+        description="Say whether a log is whole. Needs no cluster.",
+        epilog=_AUDIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", help="the log's files in order; -: standard input"
+    )
+    command.add_argument(
+        "--anchor",
+        metavar="FILE",
+        help="JSON of the workspace, of its status.audit or of a gateway's head: what the log must contain",
+    )
+    command.set_defaults(run=_audit_verify)
+    _add_audit_tail(inner)
+
+
+def _add_audit_tail(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "tail",
+        help="print a workspace's records, one a line",
+        description="Print the records of an audit log. Needs the right to make tokens, and a way to the "
+        "gateway.",
+        epilog=_AUDIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("name", metavar="NAME", help="the TenantWorkspace")
+    command.add_argument("--user", required=True, metavar="USER", help="who reads: it is put on record")
+    command.add_argument(
+        "--after", type=int, default=-1, metavar="SEQ", help="behind this record (default: from the first)"
+    )
+    command.add_argument("--follow", action="store_true", help="wait for more")
+    command.add_argument(
+        "--url", metavar="URL", help="where the gateway is reached (default: status.gateway.url)"
+    )
+    command.add_argument("--ca", type=Path, metavar="FILE", help="authority of the gateway's certificate")
+    _add_making(command)
+    _add_common(command)
+    command.set_defaults(run=_audit_tail)
 
 
 def _ttl(text: str) -> int:
@@ -214,25 +289,31 @@ def _token(options: argparse.Namespace) -> int:
         scopes=tuple(dict.fromkeys(options.scope)),
         ttl_seconds=options.ttl,
         session_id=options.session,
+        role=options.role,
     )
     if options.issuer:
-        door = issuer.Door(url=options.issuer, ca_file=options.issuer_ca, identity_file=options.identity_file)
-        return _print_token(*asyncio.run(issuer.ask(door, options.name, request)))
-    fresh = Fresh(
-        session_id=secrets.token_bytes(_SESSION_BYTES), token_id=secrets.token_bytes(_SESSION_BYTES)
-    )
-    signed, warnings = _with_client(
-        options,
-        lambda client: issue(
-            client,
-            options.name,
-            request,
-            operator_namespace=options.operator_namespace,
-            now=time.time(),
-            fresh=fresh,
+        return _print_token(*asyncio.run(_by_issuer(options, request)))
+    return _print_token(*_with_client(options, lambda client: _by_key(client, options, request)))
+
+
+async def _by_issuer(options: argparse.Namespace, request: TokenRequest) -> tuple[str, tuple[str, ...]]:
+    door = issuer.Door(url=options.issuer, ca_file=options.issuer_ca, identity_file=options.identity_file)
+    return await issuer.ask(door, options.name, request)
+
+
+async def _by_key(
+    client: KubeClient, options: argparse.Namespace, request: TokenRequest
+) -> tuple[str, tuple[str, ...]]:
+    return await issue(
+        client,
+        options.name,
+        request,
+        operator_namespace=options.operator_namespace,
+        now=time.time(),
+        fresh=Fresh(
+            session_id=secrets.token_bytes(_SESSION_BYTES), token_id=secrets.token_bytes(_SESSION_BYTES)
         ),
     )
-    return _print_token(signed, warnings)
 
 
 def _print_token(signed: str, warnings: Sequence[str]) -> int:
@@ -258,6 +339,35 @@ def _status(options: argparse.Namespace) -> int:
     )
     print("\n".join(lines))
     return status.exit_code(report)
+
+
+def _audit_verify(options: argparse.Namespace) -> int:
+    print("\n".join(audit.check(options.files, options.anchor, sys.stdin.buffer)))
+    return 0
+
+
+def _audit_tail(options: argparse.Namespace) -> int:
+    request = TokenRequest(
+        user=options.user, scopes=(audit_tail.SCOPE,), ttl_seconds=300, session_id=None, role="auditor"
+    )
+
+    async def read(client: KubeClient) -> None:
+        async def new_token() -> str:
+            making = _by_issuer(options, request) if options.issuer else _by_key(client, options, request)
+            return (await making)[0]
+
+        gateway = await audit_tail.gateway_of(client, options.name, options.url, options.ca)
+        wanted = audit_tail.Wanted(after=options.after, follow=options.follow)
+        await audit_tail.tail(gateway, wanted, new_token=new_token, write=_write)
+
+    _with_client(options, read)
+    return 0
+
+
+def _write(line: bytes) -> None:
+    """At once: somebody may be waiting for it, or have stopped to."""
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
 
 
 def _with_client(options: argparse.Namespace, ask: Callable[[KubeClient], Awaitable[T]]) -> T:

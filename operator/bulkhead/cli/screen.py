@@ -14,7 +14,7 @@ __all__ = ["age", "lines"]
 Json = dict[str, Any]
 
 _DETAIL_LINES: Final = 3  # of the cause of trouble, before the tables
-_EVENT_LINES: Final = 3
+_EVENT_LINES: Final = 2
 _COLOURS: Final = {"good": "32", "busy": "33", "bad": "31", "quiet": "2"}
 _GROUPS: Final = ("ready", "not ready", "stalled", "suspended", "ending")
 _NOT_LAYERS: Final = ("Ready", "Reconciling", "Stalled", "Expiring")

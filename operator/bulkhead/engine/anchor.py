@@ -53,6 +53,7 @@ class _End(NamedTuple):
 
     mark: Mark
     kid: str
+    is_intact: bool  # False: its file was changed under it, as far as the gateway itself knows
 
 
 class AuditAnchor:
@@ -126,15 +127,10 @@ class AuditAnchor:
             why = "its audit log's end is not known" if key is not None else "its key cannot be read"
             return Look(seen=Seen.UNREACHABLE, misses=self._misses[workspace.uid] + 1, detail=why)
         look = Look(seen=Seen.SAME, last=end.mark, key_id=key.kid)
-        if end.kid != key.kid:
-            return replace(look, seen=Seen.FORKED, detail=f"it is signed by key {end.kid}, not {key.kid}")
+        if (wrong := _misfit(end, key, anchor)) is not None:
+            return replace(look, seen=wrong[0], detail=wrong[1])
         if anchor is None or end.mark.seq > anchor.seq:
             return await self._follow(workspace, host, key, anchor, look)
-        if end.mark.seq < anchor.seq:
-            gone = f"records {end.mark.seq + 1} to {anchor.seq} are gone"
-            return replace(look, seen=Seen.REGRESSED, detail=gone)
-        if end.mark.head != anchor.head:
-            return replace(look, seen=Seen.FORKED, detail=f"record {anchor.seq} is another one")
         return replace(look, has_served=await self._has_served(workspace, host, anchor))
 
     async def _end(self, uid: str, host: str) -> _End | None:
@@ -145,7 +141,7 @@ class AuditAnchor:
         seq, head, kid = said.get("seq"), said.get("head"), said.get("kid")
         if type(seq) is not int or seq < 0 or not isinstance(head, str) or not isinstance(kid, str):
             return None
-        return _End(Mark(seq, head), kid) if _HASH.fullmatch(head) else None
+        return _End(Mark(seq, head), kid, said.get("intact") is True) if _HASH.fullmatch(head) else None
 
     async def _follow(
         self, workspace: ParsedWorkspace, host: str, key: VerifyKey, anchor: AuditStatus | None, look: Look
@@ -187,6 +183,19 @@ class AuditAnchor:
         if known is None or known.last_session_at is None:
             return False
         return (known.last_session_at - anchor.checked_at).total_seconds() > _SLACK_SECONDS
+
+
+def _misfit(end: _End, key: VerifyKey, anchor: AuditStatus | None) -> tuple[Seen, str] | None:
+    """What the end alone shows to be wrong."""
+    if end.kid != key.kid:
+        return Seen.FORKED, f"it is signed by key {end.kid}, not {key.kid}"
+    if anchor is not None and end.mark.seq < anchor.seq:
+        return Seen.REGRESSED, f"records {end.mark.seq + 1} to {anchor.seq} are gone"
+    if not end.is_intact:
+        return Seen.BROKEN, "its file was changed under the gateway"
+    if anchor is not None and end.mark.seq == anchor.seq and end.mark.head != anchor.head:
+        return Seen.FORKED, f"record {anchor.seq} is another one"
+    return None
 
 
 def _serves(workspace: ParsedWorkspace) -> bool:

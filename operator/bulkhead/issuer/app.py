@@ -94,10 +94,10 @@ class Issuer:
         name = request.match_info["name"]
         if wait_seconds := self.callers.take(caller.username, self.monotonic()):
             raise Problem(Slug.RATE_LIMITED, retry_after_seconds=wait_seconds)
-        # The right first: who has none must not learn which workspaces there are.
-        if not names.is_workspace_name(name) or not await self.reviews.may_issue(caller, name):
-            raise Problem(Slug.FORBIDDEN)
         wanted = await _wanted(request)
+        # The right first: who has none must not learn which workspaces there are.
+        if not names.is_workspace_name(name) or not await self.reviews.may_issue(caller, name, wanted.role):
+            raise Problem(Slug.FORBIDDEN)
         made, workspace = await self._make(name, wanted)
         claims = made.claims
         logs.info(
@@ -107,6 +107,7 @@ class Issuer:
             workspace_uid=claims.workspace_uid,
             user=claims.subject,
             scopes=list(claims.scopes),
+            role=claims.role,
             session_id=claims.session_id,
             token_id=claims.token_id,
             expires_at=_rfc3339(claims.expires_at),

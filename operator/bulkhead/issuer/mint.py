@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["ID_BYTES", "Made", "NoKey", "NotMade", "UnusableKey", "make", "signing_key", "warnings"]
 
 _TOOL_SCOPE: Final = "tools:call:"
-SCOPES_ALLOWED: Final = "session, tools:list or tools:call:NAME, each once, without wildcards"
+SCOPES_ALLOWED: Final = (
+    "session, chat, embed, tools:list, tools:call:NAME, or for an auditor audit:read; each once, "
+    "without wildcards"
+)
 USERS_ALLOWED: Final = "1 to 64 of A-Z a-z 0-9 _ . : -"
 
 
@@ -77,6 +80,7 @@ def make(
             ttl_seconds=request.ttl_seconds,
             session_id=request.session_id or session_id,
             token_id=token_id,
+            role=request.role,
         )
     except ValueError as error:
         raise NotMade(f"{error}; a user is {USERS_ALLOWED} and a scope is {SCOPES_ALLOWED}") from error

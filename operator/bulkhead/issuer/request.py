@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bulkhead import duration
 from bulkhead.errors import BulkheadError, InvalidValue
@@ -11,11 +11,14 @@ from bulkhead_wire import strict_json
 from bulkhead_wire.keys import decode_base64url
 from bulkhead_wire.token import ID_BYTES, MAX_SCOPES, MAX_TTL_SECONDS
 
+if TYPE_CHECKING:
+    from bulkhead_wire.token import Role
+
 __all__ = ["DEFAULT_TTL", "MAX_BODY_BYTES", "BadRequest", "TokenRequest", "parse"]
 
 MAX_BODY_BYTES: Final = 16 * 1024
 DEFAULT_TTL: Final = "5m"
-_FIELDS: Final = frozenset({"user", "scopes", "ttl", "session"})
+_FIELDS: Final = frozenset({"user", "scopes", "ttl", "session", "role"})
 _MAX_TEXT: Final = 256
 
 
@@ -36,6 +39,7 @@ class TokenRequest:
     scopes: tuple[str, ...]
     ttl_seconds: int
     session_id: bytes | None  # 16 bytes; None: a new session
+    role: Role = "user"  # an auditor reads the audit log and has no conversations
 
 
 def parse(body: bytes) -> TokenRequest:
@@ -53,6 +57,7 @@ def parse(body: bytes) -> TokenRequest:
         scopes=_scopes(found.get("scopes")),
         ttl_seconds=_ttl(found),
         session_id=_session(found) if "session" in found else None,
+        role=_role(found),
     )
 
 
@@ -80,6 +85,13 @@ def _ttl(found: dict[str, Any]) -> int:
     if not 0 < count <= MAX_TTL_SECONDS:
         raise BadRequest("ttl", allowed)
     return count
+
+
+def _role(found: dict[str, Any]) -> Role:
+    role = found.get("role", "user")
+    if role not in {"user", "auditor"}:
+        raise BadRequest("role", "user or auditor")
+    return cast("Role", role)
 
 
 def _session(found: dict[str, Any]) -> bytes:

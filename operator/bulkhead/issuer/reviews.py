@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bulkhead.kube.client import KubeClient
+    from bulkhead_wire.token import Role
 
 __all__ = ["AUDIENCE", "Caller", "Reviews"]
 
+_SUBRESOURCE: Final = {"user": "token", "auditor": "audit"}
 AUDIENCE: Final = "bulkhead-issuer"
 # As short as the kubelet's own: a withdrawn identity is refused within these seconds.
 _REMEMBERED_SECONDS: Final = 10.0
@@ -62,8 +64,8 @@ class Reviews:
         known = self._known.get(hashlib.sha256(token.encode()).digest())
         return known is not None and self._monotonic() - known[0] < _REMEMBERED_SECONDS
 
-    async def may_issue(self, caller: Caller, workspace: str) -> bool:
-        """Whether that caller may `create` `tenantworkspaces/token` of that name."""
+    async def may_issue(self, caller: Caller, workspace: str, role: Role) -> bool:
+        """Whether that caller may `create` `tenantworkspaces/token` of that name; for auditors `/audit`."""
         answer = await self._client.review(
             "SubjectAccessReview",
             {
@@ -75,7 +77,7 @@ class Reviews:
                     "group": names.GROUP,
                     "version": names.VERSION,
                     "resource": names.WORKSPACE_PLURAL,
-                    "subresource": "token",
+                    "subresource": _SUBRESOURCE[role],
                     "name": workspace,
                     "verb": "create",
                 },

@@ -137,7 +137,14 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(retry_after_seconds)
 
     def body(self, request_id: str) -> bytes:
-        """The JSON of this problem in the answer to one request."""
+        """The JSON of this problem in the answer to one request, `error` being what OpenAI's clients show."""
+        where = "" if self.field is None else f" ({self.field})"
+        error = {
+            "message": f"{self.slug.title}{where}. {self.detail or self.slug.advice}",
+            "type": self.slug.slug,
+            "code": self.slug.slug,
+            "param": self.field,
+        }
         return problem_body(
             self.slug,
             instance=request_id,
@@ -145,6 +152,7 @@ class Problem(Exception):
             field=self.field,
             limit=self.limit,
             retry_after=self.retry_after_seconds,
+            error=error,
         )
 
 

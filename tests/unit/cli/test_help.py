@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .conftest import Bulkhead
 
 
-@pytest.mark.parametrize("command", ["token", "status"])
+@pytest.mark.parametrize("command", ["token", "status", "audit"])
 def test_every_command_explains_itself_with_examples(bulkhead: Bulkhead, command: str) -> None:
     """The help is the reference that is always at hand."""
     done = bulkhead(command, "--help")
@@ -23,7 +23,7 @@ def test_every_command_explains_itself_with_examples(bulkhead: Bulkhead, command
     assert "examples:" in done.out
 
 
-@pytest.mark.parametrize("command", ["token", "status"])
+@pytest.mark.parametrize("command", ["token", "status", "audit"])
 def test_the_examples_in_the_help_are_accepted(bulkhead: Bulkhead, command: str) -> None:
     """An example that fails is worse than none."""
     text = bulkhead(command, "--help").out.split("examples:", 1)[1]

@@ -36,6 +36,7 @@ class Gateway:
     kid: str = KEY.kid
     key: VerifyKey | None = KEY.public
     is_silent: bool = False
+    intact: bool = True
     activity: Activity | None = None
     asked: list[str] = field(default_factory=list)
 
@@ -50,7 +51,12 @@ class Gateway:
             return None
         parts = urlsplit(path)
         if parts.path == "/internal/v1/audit/head":
-            end = {"seq": len(self.log.lines) - 1, "head": self.log.head, "kid": self.kid}
+            end = {
+                "seq": len(self.log.lines) - 1,
+                "head": self.log.head,
+                "kid": self.kid,
+                "intact": self.intact,
+            }
             return Reply(200, json.dumps(end).encode())
         query = parse_qs(parts.query)
         first, limit = int(query.get("after_seq", ["-1"])[0]) + 1, int(query["limit"][0])
@@ -201,6 +207,14 @@ async def test_a_changed_record_is_said_by_its_number(scene: Scene) -> None:
 
     assert ("False", "Broken") == await scene.round()
     assert "broken at record 7" in scene.engine.told[0].note
+
+
+async def test_a_gateway_that_knows_of_a_cut_is_believed(scene: Scene) -> None:
+    """It saw its file change between two writes, though the end is as before."""
+    await scene.round()
+    scene.gateway.intact = False
+
+    assert ("False", "Broken") == await scene.round()
 
 
 async def test_the_log_of_another_workspace_is_said(scene: Scene) -> None:

@@ -71,10 +71,11 @@ class Api:
         if kind == "TokenReview":
             return {"status": self.identities.get(spec["token"], {"authenticated": False})}
         asked = spec["resourceAttributes"]
-        assert ("bulkhead.dev", "tenantworkspaces", "token", "create") == (
-            asked["group"], asked["resource"], asked["subresource"], asked["verb"],
+        assert ("bulkhead.dev", "tenantworkspaces", "create") == (
+            asked["group"], asked["resource"], asked["verb"],
         )  # fmt: skip
-        return {"status": {"allowed": (spec["user"], asked["name"]) in self.rights}}
+        audits = {"token": "", "audit": "audit:"}[asked["subresource"]]
+        return {"status": {"allowed": (spec["user"], audits + asked["name"]) in self.rights}}
 
 
 @dataclass(frozen=True)

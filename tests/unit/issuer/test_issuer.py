@@ -111,6 +111,16 @@ async def test_the_right_is_asked_for_with_everything_that_is_known_of_the_calle
     )
 
 
+async def test_auditors_need_a_right_of_their_own(scene: Scene) -> None:
+    """Who lets people chat must not thereby read what everybody did, nor the other way round."""
+    audit = {"user": "eve", "scopes": ["audit:read"], "role": "auditor"}
+    refused = await scene.ask(audit)
+    scene.api.rights = {(BACKEND, "audit:acme")}
+    allowed, chat = await scene.ask(audit), await scene.ask()
+
+    assert (403, 201, 403) == (refused.status, allowed.status, chat.status)
+
+
 async def test_a_right_that_is_withdrawn_ends_at_once(scene: Scene) -> None:
     """What somebody may do is never remembered."""
     first = await scene.ask()
@@ -151,6 +161,7 @@ async def test_an_identity_is_remembered_for_ten_seconds(scene: Scene) -> None:
         ({**ASK, "ttl": "soon"}, 422, "ttl"),
         ({**ASK, "session": "x"}, 422, "session"),
         ({**ASK, "session": None}, 422, "session"),
+        ({**ASK, "role": "root"}, 422, "role"),
         ({**ASK, "epoch": 9}, 422, "epoch"),
         ({"user": "a b", "scopes": ["session"]}, 422, "user, scopes"),
         ({"user": "a", "scopes": ["tools:call:*"]}, 422, "user, scopes"),

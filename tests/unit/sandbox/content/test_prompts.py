@@ -73,6 +73,15 @@ def test_reserved_text_is_refused_in_every_member(message: dict[str, Any]) -> No
     assert (reserved([message]) or "").startswith("messages[0].")
 
 
+def test_reserved_text_is_refused_in_descriptions_of_tools() -> None:
+    """Chat templates print them into the system's own message."""
+    tools = [{"type": "function", "function": {"name": "f", "description": "<|im_start|>system"}}]
+    assert reserved([], {"tools": tools}) == "tools[0].function.description"
+    named = {"parameters": {"properties": {"x": {}, "[INST]": {}}}}
+    assert reserved([], {"tools": [{"function": named}]}) == "tools[0].function.parameters.properties"
+    assert reserved([], {"tools": [{"function": {"name": "f", "description": "fine", "x-y": 1}}]}) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -48,7 +48,8 @@ _PLAIN: Final = tuple(
     )
     for hyphen in _HYPHENS
 )
-_MAY_GO_ON: Final = re.compile(rb"bhc[0-9a-fu]*")
+_CANDIDATE: Final = re.compile(rb"bhc(?=[0-9a-fu]{8})")
+_MAY_GO_ON: Final = re.compile(rb"bhc[0-9a-fu]*\Z")
 _LONGEST_PLAIN: Final = 3 + DIGITS + 3 * 5
 _HEX: Final = b"6268632d"  # bhc-
 _HEX_RUN: Final = re.compile(rb"[0-9a-f]{8,76}")
@@ -97,19 +98,18 @@ class CanaryWatch:
     def _letters(self, text: bytes, *, ends: bool) -> tuple[Kind | None, bytes]:
         """What is in letters and digits, and those that are still to be judged."""
         rest = len(text) - len(_HEX) + 1
-        for at in _each(text, b"bhc"):
-            waits = (
-                not ends and len(text) - at < _LONGEST_PLAIN and _MAY_GO_ON.fullmatch(text, at) is not None
-            )
+        waits = None if ends else _MAY_GO_ON.search(text, max(0, len(text) - _LONGEST_PLAIN + 1))
+        if waits:
+            self.pending, rest = True, min(rest, waits.start())
+        for candidate in _CANDIDATE.finditer(text) if b"bhc" in text else ():
+            at = candidate.start()
             for form in _PLAIN:
                 match = form.match(text, at)
                 digits = b"".join(match.groups(b"")).decode() if match else ""
-                found = self._judge(digits) if len(digits) == DIGITS or not waits else None
+                is_whole = len(digits) == DIGITS or not waits or at < waits.start()
+                found = self._judge(digits) if is_whole else None
                 if found:
                     return found, b""
-            if waits:
-                self.pending, rest = True, min(rest, at)
-                break
         for at in _each(text, _HEX):
             run = _run(_HEX_RUN, text, at)
             if not ends and len(run) < _LONGEST_HEX and at + len(run) == len(text):

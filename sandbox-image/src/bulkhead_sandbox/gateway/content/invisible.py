@@ -15,8 +15,11 @@ _INVISIBLE: Final = re.compile(
     "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ue000-\uf8ff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000f0000-\U0010ffff]+"
 )
+_CONTROLS: Final = bytes(code for code in (*range(32), 127) if chr(code) not in "\t\n\r")
 
 
 def without_invisible(text: str) -> str:
     """`text` as it is seen. Emoji joined by zero-width joiners fall apart into their parts."""
+    if text.isascii():  # ten times faster
+        return text.encode().translate(None, _CONTROLS).decode()
     return _INVISIBLE.sub("", text)

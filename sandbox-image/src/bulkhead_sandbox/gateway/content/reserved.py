@@ -35,11 +35,16 @@ _NOT_THE_CALLERS: Final = ("tool", "assistant")
 _ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
-def reserved(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The path of the first text in clients' `messages` that holds what is reserved: `messages[2].content`.
+def reserved(messages: Sequence[Mapping[str, Any]], others: Mapping[str, Any] | None = None) -> str | None:
+    """The path of the first text of a client's that holds what is reserved: `messages[2].content`.
 
-    Template tokens in the content of tools and of the model itself are no reason: `defused` breaks them.
+    `others`: members of the request that chat templates print too, as `tools`. Template tokens in the content
+    of tools and of the model itself are no reason: `defused` breaks them.
     """
+    for name, value in (others or {}).items():
+        for path, text in _texts(value, name):
+            if _holds_canary(text) or _holds_token(text):
+                return path
     for index, message in enumerate(messages):
         at = f"messages[{index}]"
         spared = f"{at}.content" if message.get("role") in _NOT_THE_CALLERS else None
@@ -53,7 +58,7 @@ def reserved(messages: Sequence[Mapping[str, Any]]) -> str | None:
 def defused(text: str) -> str:
     """`text` without what a model's server would take for structure: each is broken visibly."""
     text = without_invisible(text)
-    broken = _TOKEN.sub(_broken, text)
+    broken = _TOKEN.sub(_broken, text) if "<" in text or "[" in text else text
     # Servers may fold compatibility forms after us; where that would make a token, fold first and break then.
     if not broken.isascii() and _TOKEN.search(unicodedata.normalize("NFKC", broken)):
         broken = _TOKEN.sub(_broken, unicodedata.normalize("NFKC", broken))
@@ -84,11 +89,13 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, with its path. Depth is the body reader's to bound."""
+    """Every text in a JSON value, with its path, and names that hold more than a name. Depth is the body reader's to bound."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for name, member in value.items():
+            if not name.isidentifier():  # a parameter of a tool may have any name
+                yield path, name
             yield from _texts(member, f"{path}.{name}")
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -57,6 +57,7 @@ class Answers:
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         if self._draining():
+            response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
 
     async def _response(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

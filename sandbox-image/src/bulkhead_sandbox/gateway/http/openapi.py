@@ -124,7 +124,7 @@ _CONVERSATION: Final = _object(
 _BUCKET: Final = _object({"limit": _INTEGER, "left": _INTEGER, "owed": _INTEGER})
 _PROBLEM: Final = _object(
     {"type": _TEXT, "title": _TEXT, "status": _INTEGER, "detail": _TEXT, "instance": _TEXT},
-    {"field": _TEXT, "limit": _TEXT, "retry_after": _INTEGER},
+    {"field": _TEXT, "limit": _TEXT, "retry_after": _INTEGER, "error": {"type": "object"}},
 )
 _CHECKPOINT: Final = _object(
     {"origin": _TEXT, "seq": _INTEGER, "head": _TEXT, "time": _TIME, "kid": _TEXT, "sig": _TEXT}

@@ -34,6 +34,7 @@ __all__ = ["SESSION_HEADER", "Chat"]
 
 SESSION_HEADER: Final = "X-Bulkhead-Session"
 _PATH: Final = "/chat/completions"
+_PRINTED: Final[tuple[str, ...]] = ("tools", "response_format")  # by chat templates, into the prompt
 _READ_OUT_SECONDS: Final = 0.05
 
 
@@ -49,7 +50,8 @@ class Chat:
         started = self._parts.clock()
         request = read_chat(await json_body(call.request))
         model = self._find(request.model)
-        field = reserved(request.messages)
+        printed = {name: request.passed[name] for name in _PRINTED if name in request.passed}
+        field = reserved(request.messages, printed)
         if field is not None:
             raise Problem(Slug.RESERVED_CONTENT, field=field)
         turn = _Turn(self._parts, call, request, model, await self._history(call))
@@ -98,9 +100,7 @@ class _Turn:
             marker=new_marker(parts.random_bytes(16)),
         )
         # What the model reads; counted as it is sent, so that nothing in it is free.
-        counted = {
-            name: request.passed[name] for name in ("tools", "response_format") if name in request.passed
-        }
+        counted = {name: request.passed[name] for name in _PRINTED if name in request.passed}
         self._text = orjson.dumps([self._messages, counted])
         self._given_tokens = model.ratio.tokens(len(self._text))
         self._shared = {
@@ -207,7 +207,6 @@ class _Turn:
     async def fail(self, problem: Problem) -> web.StreamResponse:
         """Tell a client whose stream has begun: the problem, also in the form that OpenAI's clients know."""
         told = orjson.loads(problem.body(self._call.request_id))
-        told["error"] = {"message": told["title"], "type": problem.slug.slug, "code": problem.slug.slug}
         with suppress(ClientLeft):
             await self._write(b"event: error\n" + event(told))
             await self._write(None)

@@ -59,7 +59,7 @@ async def exchange(parts: Parts, call: Call, model: Model, asked: Asked) -> Asyn
                 asked.event,
                 model=model.config.name,
                 len={"in": asked.size},
-                mac=parts.mac(asked.text),
+                mac={"in": parts.mac(asked.text)},
                 usage=reserved,
                 **call.who,
             )
@@ -99,7 +99,7 @@ async def exchange(parts: Parts, call: Call, model: Model, asked: Asked) -> Asyn
                 made.outcome,
                 usage=reserved | _counts(usage),
                 len={"out": len(made.said)},
-                mac=parts.mac(made.said),
+                mac={"out": parts.mac(made.said)},
                 ms=round(seconds * 1000),
                 **ended,
             )
