@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.stories import Scene, beside
 
 from kubelive import Live, Ref, kubectl, wait_until
 from kubelive.backend import Backend
@@ -15,6 +17,8 @@ from kubelive.workspaces import ready, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from support.stories import Told
 
 OPERATOR_PODS = "app.kubernetes.io/name=bulkhead,app.kubernetes.io/component=operator"
 SECRET_NAMESPACE = "platform-secrets"
@@ -125,9 +129,8 @@ def backend(bulkhead: None) -> Backend:
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def make(live: Live) -> Iterator[Callable[..., str]]:
-    """Apply a workspace, of class `cluster-tests` unless another is named; deleted when the test ends."""
+@contextlib.contextmanager
+def _maker(live: Live) -> Iterator[Callable[..., str]]:
     made: list[str] = []
 
     def apply(prefix: str = "t", *, wait: bool = True, **spec: object) -> str:
@@ -142,6 +145,20 @@ def make(live: Live) -> Iterator[Callable[..., str]]:
 
     for name in made:
         live.delete(Ref("TenantWorkspace", name))
+
+
+@pytest.fixture
+def make(live: Live, bulkhead: None) -> Iterator[Callable[..., str]]:
+    """Apply a workspace, of class `cluster-tests` unless another is named; deleted when the test ends."""
+    with _maker(live) as apply:
+        yield apply
+
+
+@pytest.fixture(scope="module")
+def told(live: Live, backend: Backend, request: pytest.FixtureRequest) -> Iterator[Told]:
+    """Wait for one of the module's STORIES, all of which have begun."""
+    with _maker(live) as make, beside(request.module.STORIES, Scene(live, backend, make)) as wait_for:
+        yield wait_for
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ NAME = "exchange"
 FRESH_EVERY_SECONDS = 15.0
 TURN_SECONDS = 300.0  # 150 s by design, a look or two of the operator's, and what other tests stop it for
 
-# In the backend's pod: with the first token as long as it lives, and with the newest one; twice a second.
+# In the backend's pod: with the first token as long as it lives, and with the newest one; twice a second. An
+# answer is final. A connection that fails is tried again: other tests restart the network engine meanwhile.
 _CALLS = """
 import json, sys, threading, time, urllib.error, urllib.request
 ask = json.loads(sys.stdin.readline())
@@ -47,13 +48,17 @@ while not done.wait(0.5):
         if which == "first" and time.time() > ask["until"]:
             continue
         request = urllib.request.Request(ask["url"], headers={"Authorization": "Bearer " + token})
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                status = answer.status
-        except urllib.error.HTTPError as error:
-            status = error.code
-        except OSError as error:
-            status = type(error).__name__
+        for _ in range(5):
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    status = answer.status
+            except urllib.error.HTTPError as error:
+                status = error.code
+            except OSError as error:
+                status = type(error).__name__
+                time.sleep(1)
+                continue
+            break
         calls += 1
         if status == 200:
             last[which] = time.time()

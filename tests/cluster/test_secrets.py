@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kubelive import Live, Ref, kubectl, wait_until
 from kubelive.workspaces import condition, gone, namespace_of, pod_of, ready, tool_call
@@ -12,6 +12,7 @@ from kubelive.workspaces import condition, gone, namespace_of, pod_of, ready, to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from support.stories import Scene, Told
     from tests.cluster.conftest import Operator
 
     from kubelive.backend import Backend
@@ -78,8 +79,8 @@ def test_planted_value_is_nowhere_to_be_seen(
     assert all(places.values()), "an empty place proves nothing"
 
 
-def test_a_tool_sees_only_its_own_secrets(live: Live, make: Callable[..., str]) -> None:
-    """SEC-002: a neighbour tool in the same workspace has neither the file nor the signing keys."""
+def _split(at: Scene) -> None:
+    live, make = at.live, at.make
     live.apply(
         {
             "apiVersion": "v1",
@@ -105,8 +106,8 @@ def test_a_tool_sees_only_its_own_secrets(live: Live, make: Callable[..., str]) 
     assert mounted("has-not") == []
 
 
-def test_no_pod_holds_an_api_token(live: Live, make: Callable[..., str]) -> None:
-    """SEC-003: no service account token is mounted anywhere in a workspace."""
+def _tokenless(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make("tokenless", tools=[{"name": "shell"}], runtime={})
     namespace = namespace_of(live, name)
 
@@ -158,8 +159,8 @@ def _value_in(live: Live, namespace: str, tool: str) -> str:
     return kubectl("exec", "-n", namespace, pod, "--", "cat", "/run/bulkhead/secrets/api/value").stdout
 
 
-def test_rotation_rolls_exactly_the_pods_that_use_the_secret(live: Live, make: Callable[..., str]) -> None:
-    """SEC-004: the user of a rotated key gets the new value; nobody else's work is interrupted."""
+def _rotation(at: Scene) -> None:
+    live, make = at.live, at.make
     source = _source(live, "rotated", "first-value")
     tools = [{"name": "has", "secrets": ["api"]}, {"name": "has-not"}]
     name = make("rotate", secrets=source, tools=tools, runtime={})
@@ -178,8 +179,8 @@ def test_rotation_rolls_exactly_the_pods_that_use_the_secret(live: Live, make: C
     assert {"has"} == {pod for pod, uid in after.items() if uid != before[pod]}
 
 
-def test_a_vanished_source_takes_nothing_away_and_is_said(live: Live, make: Callable[..., str]) -> None:
-    """SEC-005: somebody's slip in another namespace must not stop a tenant, nor stay unseen."""
+def _vanished(at: Scene) -> None:
+    live, make = at.live, at.make
     source = _source(live, "vanishing", "kept-value")
     name = make("vanish", secrets=source, tools=[{"name": "has", "secrets": ["api"]}])
     namespace = namespace_of(live, name)
@@ -222,8 +223,8 @@ def test_a_vanished_source_takes_nothing_away_and_is_said(live: Live, make: Call
     assert _value_in(live, namespace, "has") == "new-value"
 
 
-def test_secrets_are_wiped_before_the_namespace_goes(live: Live, make: Callable[..., str]) -> None:
-    """SEC-006: a namespace that somebody's finalizer holds for days must not hold credentials."""
+def _wiped(at: Scene) -> None:
+    live, make = at.live, at.make
     source = _source(live, "wiped", "wiped-value")
     name = make("wipe", secrets=source, tools=[{"name": "has", "secrets": ["api"]}])
     namespace = namespace_of(live, name)
@@ -255,3 +256,31 @@ def test_secrets_are_wiped_before_the_namespace_goes(live: Live, make: Callable[
     assert live.find(Ref("Secret", "wiped", "platform-secrets")) is not None, "the source is its owner's"
     live.merge(hold, {"metadata": {"finalizers": None}})
     gone(live, name, namespace)
+
+
+STORIES: Final = (_rotation, _vanished, _wiped, _split, _tokenless)
+
+
+def test_rotation_rolls_exactly_the_pods_that_use_the_secret(told: Told) -> None:
+    """SEC-004: the user of a rotated key gets the new value; nobody else's work is interrupted."""
+    told(_rotation)
+
+
+def test_a_vanished_source_takes_nothing_away_and_is_said(told: Told) -> None:
+    """SEC-005: somebody's slip in another namespace must not stop a tenant, nor stay unseen."""
+    told(_vanished)
+
+
+def test_secrets_are_wiped_before_the_namespace_goes(told: Told) -> None:
+    """SEC-006: a namespace that somebody's finalizer holds for days must not hold credentials."""
+    told(_wiped)
+
+
+def test_a_tool_sees_only_its_own_secrets(told: Told) -> None:
+    """SEC-002: a neighbour tool in the same workspace has neither the file nor the signing keys."""
+    told(_split)
+
+
+def test_no_pod_holds_an_api_token(told: Told) -> None:
+    """SEC-003: no service account token is mounted anywhere in a workspace."""
+    told(_tokenless)
