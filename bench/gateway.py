@@ -88,7 +88,7 @@ async def put_on(target: Target, rate: int, seconds: float, *, streams: bool) ->
                 answer = await response.read()
                 if response.status != 200 or (streams and not answer.rstrip().endswith(b"[DONE]")):
                     failures.append((response.status, answer[:200]))
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             failures.append(error)
         times.append(loop.time() - due)
 
