@@ -54,6 +54,10 @@ golden: .venv ## rewrite the golden files; review the diff
 bench: cluster-up images load ## measure, JSON lines to bench/results/
 	$(WITH_CLUSTER); $(RUN) python bench/run.py
 
+.PHONY: bench-gateway
+bench-gateway: .venv ## what a gateway adds to a model's answers; no cluster needed
+	$(RUN) python bench/gateway.py
+
 ##@ Cluster and images
 .PHONY: cluster-up
 cluster-up: .venv ## a kind cluster with an enforcing network engine and gVisor (CLUSTER=current: use yours)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from figures import Figure, write
 
-from bulkhead_sandbox.gateway.content import Scanner, Tags, datamark, framed, reserved
+from bulkhead_sandbox.gateway.content import Scanner, Tags, framed, reserved
+from bulkhead_sandbox.gateway.content.datamark import datamark
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -163,8 +163,8 @@ class Reason(Documented):
     REVOCATION_PENDING = (
         "RevocationPending",
         (
-            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message names "
-            "the pod. It is asked again each second."
+            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message "
+            "names the pod. It is asked again each second."
         ),
     )
     GUARD_WAITING = (

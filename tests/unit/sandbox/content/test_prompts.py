@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkhead_sandbox.gateway.content import Tags, datamark, defused, framed, new_marker, reserved
-from bulkhead_sandbox.gateway.content.datamark import MAX_BYTES
-from bulkhead_sandbox.gateway.content.reserved import _TOKEN
+from bulkhead_sandbox.gateway.content import Tags, framed, new_marker, reserved
+from bulkhead_sandbox.gateway.content.datamark import MAX_BYTES, datamark
+from bulkhead_sandbox.gateway.content.reserved import _TOKEN, defused
 
 TAGS = Tags(b"\x01" * 32, "uid-of-ours")
 CANARY = Tags(b"\x02" * 32, "uid-of-theirs").canary("bob", "session-2")

@@ -96,8 +96,9 @@ class MemoryAgainstDict(RuleBasedStateMachine):
     @rule(subject=WHO, at=WHERE, data=st.data())
     def delete(self, subject: str, at: int, data: st.DataObject) -> None:
         handle = self.pick(data)
-        self.expect(subject, handle, self.gateways[at].delete(subject, handle))
-        self.said.pop((subject, handle), None)
+        there, _ = self.expect(subject, handle, self.gateways[at].delete(subject, handle))
+        if there:  # what has expired is for the sweep
+            del self.said[subject, handle]
 
     @rule(subject=WHO, at=WHERE)
     def delete_user(self, subject: str, at: int) -> None:

@@ -125,14 +125,24 @@ async def test_no_conversation_outlasts_the_workspaces_time(memory: Conversation
 
 async def test_turn_may_expire_before_its_conversation(memory: Conversations, disk: Disk) -> None:
     """What should be forgotten soon would be remembered as long as the rest."""
-    handle = (await memory.create("alice")).handle
-    await memory.append("alice", handle, [{"content": "short"}], ttl_seconds=10)
-    await memory.append("alice", handle, [{"content": "long"}], ttl_seconds=10**9)
-    disk.time.passes(10)
-    assert await memory.messages("alice", handle) == [{"content": "long"}]
+    handle = (await memory.create("alice", turn_ttl_seconds=10)).handle
+    assert (await memory.get("alice", handle)).turn_ttl_seconds == 10
+    await memory.append("alice", handle, [{"content": "first"}])
+    disk.time.passes(6)
+    await memory.append("alice", handle, [{"content": "second"}])
+    disk.time.passes(4)
+    assert await memory.messages("alice", handle) == [{"content": "second"}]
     assert await memory.sweep() == Swept(turns=1)
     disk.time.passes(TTL - 10)
     assert await slug(memory.messages("alice", handle)) is Slug.NOT_FOUND
+    assert await memory.sweep() == Swept(conversations=1, turns=1, files=1)
+
+
+async def test_no_turn_outlasts_its_conversation(memory: Conversations, disk: Disk) -> None:
+    """A long time for turns would keep them when the conversation is over."""
+    handle = (await memory.create("alice", ttl_seconds=10, turn_ttl_seconds=10**9)).handle
+    await memory.append("alice", handle, HELLO)
+    disk.time.passes(10)
     assert await memory.sweep() == Swept(conversations=1, turns=1, files=1)
 
 

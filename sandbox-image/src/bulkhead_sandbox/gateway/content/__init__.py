@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bulkhead_sandbox.gateway.content.datamark import datamark, new_marker
+from bulkhead_sandbox.gateway.content.datamark import new_marker
 from bulkhead_sandbox.gateway.content.framing import framed
-from bulkhead_sandbox.gateway.content.reserved import defused, reserved
+from bulkhead_sandbox.gateway.content.reserved import reserved
 from bulkhead_sandbox.gateway.content.scanner import Scanner, StreamScanner, UnsafeOutput
 from bulkhead_sandbox.gateway.content.tags import Kind, Tags
 
@@ -14,8 +14,6 @@ __all__ = [
     "StreamScanner",
     "Tags",
     "UnsafeOutput",
-    "datamark",
-    "defused",
     "framed",
     "new_marker",
     "reserved",

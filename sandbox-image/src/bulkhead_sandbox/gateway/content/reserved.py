@@ -89,7 +89,10 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, with its path, and names that hold more than a name. Depth is the body reader's to bound."""
+    """Every text in a JSON value, with its path, and names that are more than a name.
+
+    Depth is the body reader's to bound.
+    """
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Redactor", "Scanner", "StreamScanner", "UnsafeOutput", "beginnings"]
 
-WITHHELD: Final = "[withheld]"
-
 
 class UnsafeOutput(Exception):
     """The text holds a canary; none of it may go further. The message never holds text."""
@@ -52,13 +50,6 @@ class Scanner:
         watch = CanaryWatch(lambda digits: self._tags.judge(digits, subject))
         return StreamScanner(watch, Redactor(self._forms, self._beginnings, self._on_secret))
 
-    def for_record(self, text: str) -> str:
-        """`text` as it may stand in a log or an audit record; never fails."""
-        try:
-            return self.text(text, "")
-        except UnsafeOutput:
-            return WITHHELD
-
 
 class StreamScanner:
     """One text; after UnsafeOutput nothing more comes out of it."""
@@ -68,11 +59,6 @@ class StreamScanner:
         self._redactor = redactor
         self._waiting: list[str] = []
         self._unsafe: Kind | None = None
-
-    @property
-    def secrets(self) -> int:
-        """How many were replaced so far."""
-        return self._redactor.count
 
     def feed(self, text: str) -> str:
         """What may leave after this piece."""
@@ -109,7 +95,6 @@ class Redactor:
         self._on_secret = on_secret
         self._held = ""
         self._rest: Rest | None = None
-        self.count = 0
 
     def feed(self, text: str) -> str:
         """What is certain not to belong to a secret, and what stands for secrets."""
@@ -134,7 +119,7 @@ class Redactor:
             if certain is None:
                 break
             out += (text[at:begin], f"[redacted:{self._forms[index].name}]")
-            self._tell(self._forms[index].name)
+            self._on_secret(self._forms[index].name)
             self._rest = self._forms[index].rest()
             end = self._rest.end(text, certain)
             if end is None:
@@ -159,10 +144,6 @@ class Redactor:
             if where is not None and not (ends and where[1] is None):
                 found[index] = where
         return found
-
-    def _tell(self, name: str) -> None:
-        self.count += 1
-        self._on_secret(name)
 
     def _beginning(self, text: str, at: int) -> int:
         """How many characters at the end of `text` may be the beginning of a secret's beginning."""

@@ -36,6 +36,7 @@ class OpenBody:
     """The body of POST /v1/sessions."""
 
     ttl_seconds: Annotated[int | None, Bounds(1, 3600)] = None
+    turn_ttl_seconds: Annotated[int | None, Bounds(1, 3600)] = None
     labels: dict[str, Any] | None = None
 
 
@@ -78,7 +79,10 @@ class ConversationRoutes:
                 raise Problem(Slug.SESSION_EXISTS)
             async with recorded(self._audit, "session", **call.who) as ending:
                 opened = await self._conversations.create(
-                    claims.subject, ttl_seconds=body.ttl_seconds, labels=labels
+                    claims.subject,
+                    ttl_seconds=body.ttl_seconds,
+                    turn_ttl_seconds=body.turn_ttl_seconds,
+                    labels=labels,
                 )
                 ending.fields = {"why": "opened", "target": {"handle": _named(opened.handle)}}
             return json_answer(_shown(opened), status=201, headers=admission.headers())
@@ -128,5 +132,6 @@ def _shown(conversation: Conversation) -> dict[str, Any]:
         "session_id": conversation.handle,
         "created_at": rfc3339(conversation.created_at),
         "expires_at": rfc3339(conversation.expires_at),
+        "turn_ttl_seconds": conversation.turn_ttl_seconds,
         "labels": conversation.labels,
     }

@@ -53,7 +53,12 @@ class Conversations:
         await self._run(lambda: self._folder.prepare(marker))
 
     async def create(
-        self, subject: str, *, ttl_seconds: int | None = None, labels: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        *,
+        ttl_seconds: int | None = None,
+        turn_ttl_seconds: int | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Conversation:
         """A conversation that lasts `ttl_seconds`, if that is not more than the session's time."""
         handle = f"h_{self._random_bytes(_HANDLE_BYTES).hex()}"
@@ -63,7 +68,11 @@ class Conversations:
             with self._folder.file(subject, make=True, writes=True) as file:
                 now = self._clock()
                 conversation = Conversation(
-                    handle=handle, created_at=now, expires_at=now + seconds, labels=dict(labels or {})
+                    handle=handle,
+                    created_at=now,
+                    expires_at=now + seconds,
+                    turn_ttl_seconds=turn_ttl_seconds,
+                    labels=dict(labels or {}),
                 )
                 file.create(conversation)
                 return conversation
@@ -90,24 +99,13 @@ class Conversations:
 
         return await self._run(messages)
 
-    async def append(
-        self,
-        subject: str,
-        handle: str,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        ttl_seconds: float = float("inf"),
-    ) -> int:
-        """Keep one turn, for `ttl_seconds` if the conversation lasts longer; how many old ones had to go.
-
-        What is left of these on disk goes with the next sweep.
-        """
+    async def append(self, subject: str, handle: str, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Keep one turn; how many old ones had to go, the remains of which go with the next sweep."""
         _check(handle)
 
         def append() -> int:
             with self._folder.file(subject, writes=True) as file:
-                now = self._clock()
-                return file.append(handle, messages, now, now + ttl_seconds)
+                return file.append(handle, messages, self._clock())
 
         return await self._run(append)
 

@@ -203,10 +203,12 @@ class Folder:
         file = UserFile(path)
         self._open[path.name] = file
         for handle in ("stays", "goes"):
-            file.create(Conversation(handle=handle, created_at=1.0, expires_at=3.0, labels={}))
+            file.create(
+                Conversation(handle=handle, created_at=1.0, expires_at=3.0, turn_ttl_seconds=None, labels={})
+            )
         for size in (1, 100, 1000):  # within a page, and on pages of its own
-            file.append("goes", [{"content": marker * size}], 2.0, 3.0)
-            file.append("stays", [{"content": "-" * size}], 2.0, 3.0)
+            file.append("goes", [{"content": marker * size}], 2.0)
+            file.append("stays", [{"content": "-" * size}], 2.0)
         before = _holds(path, marker)
         file.delete("goes")
         cleaned = file.clean()

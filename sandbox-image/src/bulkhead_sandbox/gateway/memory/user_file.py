@@ -27,7 +27,7 @@ _UNCLEAN: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS conversation (
   handle TEXT PRIMARY KEY, created_at REAL NOT NULL, used_at REAL NOT NULL, expires_at REAL NOT NULL,
-  labels TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  turn_ttl INTEGER, labels TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS turn (
   handle TEXT NOT NULL, number INTEGER NOT NULL, expires_at REAL NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (handle, number)) STRICT, WITHOUT ROWID;
@@ -41,6 +41,7 @@ class Conversation:
     handle: str
     created_at: float
     expires_at: float
+    turn_ttl_seconds: int | None  # how long each turn is kept; None: as long as the conversation
     labels: dict[str, str]
 
 
@@ -88,26 +89,32 @@ class UserFile:
             if count >= MAX_CONVERSATIONS:
                 raise Problem(Slug.TOO_MANY_CONCURRENT, limit="user-conversations")
             self._run(
-                "INSERT INTO conversation VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO conversation VALUES (?, ?, ?, ?, ?, ?)",
                 conversation.handle,
                 now,
                 now,
                 conversation.expires_at,
+                conversation.turn_ttl_seconds,
                 orjson.dumps(conversation.labels).decode(),
             )
 
     def get(self, handle: str, now: float) -> Conversation:
         """The conversation, if it goes on."""
         rows = self._run(
-            "SELECT created_at, expires_at, labels FROM conversation WHERE handle = ? AND expires_at > ?",
+            "SELECT created_at, expires_at, turn_ttl, labels FROM conversation"
+            " WHERE handle = ? AND expires_at > ?",
             handle,
             now,
         )
         if not rows:
             raise Problem(Slug.NOT_FOUND)
-        created_at, expires_at, labels = rows[0]
+        created_at, expires_at, turn_ttl, labels = rows[0]
         return Conversation(
-            handle=handle, created_at=created_at, expires_at=expires_at, labels=orjson.loads(labels)
+            handle=handle,
+            created_at=created_at,
+            expires_at=expires_at,
+            turn_ttl_seconds=turn_ttl,
+            labels=orjson.loads(labels),
         )
 
     def messages(self, handle: str, now: float) -> list[dict[str, Any]]:
@@ -118,21 +125,21 @@ class UserFile:
         )
         return [message for (body,) in bodies for message in orjson.loads(body)]
 
-    def append(
-        self, handle: str, messages: Sequence[Mapping[str, Any]], now: float, expires_at: float
-    ) -> int:
+    def append(self, handle: str, messages: Sequence[Mapping[str, Any]], now: float) -> int:
         """Add one turn; how many whole turns had to go for it, oldest first."""
         body = orjson.dumps([dict(message) for message in messages])
         if len(body) > MAX_BYTES:
             raise Problem(Slug.CONTEXT_TOO_LARGE)
         with self._connection:
             conversation = self.get(handle, now)
+            ttl = conversation.turn_ttl_seconds
+            expires_at = conversation.expires_at
             (number,) = self._run("SELECT ifnull(max(number), 0) + 1 FROM turn WHERE handle = ?", handle)[0]
             self._run(
                 "INSERT INTO turn VALUES (?, ?, ?, ?)",
                 handle,
                 number,
-                min(expires_at, conversation.expires_at),
+                expires_at if ttl is None else min(expires_at, now + ttl),
                 body,
             )
             self._run("UPDATE conversation SET used_at = ? WHERE handle = ?", now, handle)
@@ -204,7 +211,7 @@ class UserFile:
     def _mark(self, version: int) -> None:
         self._run(f"PRAGMA user_version = {version}")
 
-    def _run(self, statement: str, *values: str | bytes | float) -> list[Any]:
+    def _run(self, statement: str, *values: str | bytes | float | None) -> list[Any]:
         return list(self._connection.execute(statement, values))
 
 
