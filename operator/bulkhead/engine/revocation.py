@@ -1,8 +1,8 @@
 """Tells running gateways to refuse the tokens of earlier epochs.
 
-A gateway that starts reads the epoch from a file that it mounts, so only those that serve already must be told;
-kubelets renew the file of a running pod a minute and a half later. What a gateway has confirmed is remembered
-until its pod is gone: after a restart of the operator everyone is told once more, which changes nothing.
+A gateway that starts reads the epoch from a file that it mounts, so only those that serve already must be
+told; kubelets renew the file of a running pod a minute and a half later. What a gateway has confirmed is
+remembered until its pod is gone: after a restart of the operator everyone is told again, which is harmless.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ TEXTS = (
     "1", "7", "1Gi", "7Gi", "1h", "3h", "20m", "/other", "Baseline", "UserNamespace", "Equal", "Exists",
     "NoSchedule", "NoExecute", "User", "Group", "view", "admin", "203.0.113.0/26", "203.0.113.0/28",
     "2001:db8:7::/56", "2001:db8:8::/48", "b.example.com", "registry.example/agents/other:2", "other",
-    "2099-02-01T00:00:00Z",
+    "2099-02-01T00:00:00Z", "https://other.example.com/v1", "198.51.100.0/25",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ ASKED: tuple[Spec, ...] = (
     {"tools": [{"name": "a", "image": "registry.example/tools/search:1.4.2"}, {"name": "b"}]},
     {"runtime": {}, "egress": [{"cidr": "2001:db8:7::/48"}, {"cidr": "203.0.113.0/24"}]},
     {"lifecycle": {"ttl": "100h"}},
+    {"model": {"name": "outside"}},
     {"quota": {"cpu": "16", "memory": "32Gi", "pods": 40, "storage": "100Gi", "ephemeralStorage": "32Gi"}},
 )
 
@@ -102,7 +103,9 @@ def outcome(workspace: Spec, cls: Spec) -> str:
         return "; ".join(each.message for each in effective)
     # As gathered: what lies in another Secret is another value.
     values = {each.name: SecretValue(str(each.from_).encode()) for each in effective.secrets}
-    manifests = render(effective, context(effective, secret_values=values)).manifests
+    source = effective.model.api_key if effective.model is not None else None
+    key = None if source is None else SecretValue(str(source).encode())
+    manifests = render(effective, context(effective, secret_values=values, model_key=key)).manifests
     return f"{effective.lifecycle} {json.dumps(manifests, sort_keys=True, default=str)}"
 
 
