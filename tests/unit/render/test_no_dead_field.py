@@ -12,6 +12,7 @@ import pytest
 import yaml
 from support.builders import IMAGE, UID, context
 
+from bulkhead.api.class_checks import class_spec_violations
 from bulkhead.api.effective import Effective, resolve
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.api.workspace_class import WorkspaceClassSpec
@@ -89,6 +90,9 @@ def changed(spec: Spec, path: Path_) -> Iterator[Spec]:
 
 def outcome(workspace: Spec, cls: Spec) -> str:
     """All that follows from them, as text."""
+    class_spec = WorkspaceClassSpec.model_validate(cls)
+    if wrong := class_spec_violations(class_spec):
+        return "; ".join(each.message for each in wrong)
     effective = resolve(
         name="globex",
         uid=UID,
@@ -96,7 +100,7 @@ def outcome(workspace: Spec, cls: Spec) -> str:
         created_at=CREATED,
         spec=WorkspaceSpec.model_validate(workspace),
         cls_name="research",
-        cls_spec=WorkspaceClassSpec.model_validate(cls),
+        cls_spec=class_spec,
         sandbox_image=IMAGE,
     )
     if not isinstance(effective, Effective):
