@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -15,6 +15,9 @@ from support.roles import SOURCES, free_port, running
 from bulkhead_wire.keys import jwks_json
 
 from .conftest import HOST, KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
