@@ -15,6 +15,7 @@ from bulkhead.engine.execute import Executor
 from bulkhead.engine.expire import ASK_AGAIN_SECONDS, expired_refused
 from bulkhead.engine.facts import DOUBTED_SECONDS
 from bulkhead.engine.gather import delivered_keys, kept_values, secret_sources, service_ips, with_written
+from bulkhead.engine.revocation import REVOKED_AGAIN_SECONDS
 from bulkhead.engine.teardown import tear_down
 from bulkhead.errors import KubeError
 from bulkhead.plan.actions import Delete, Plan
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from bulkhead.engine.gather import Gatherer
     from bulkhead.engine.keys import PublicKeys, SigningKeys
     from bulkhead.engine.report import Reporter
+    from bulkhead.engine.revocation import Revocations
     from bulkhead.kube.client import KubeClient
     from bulkhead.plan.actions import Action
     from bulkhead.plan.facts import ClusterFacts
@@ -75,6 +77,7 @@ class Parts:
     classes: ClassReconciler
     use: ClassUse
     expirer: Expirer
+    revocations: Revocations
     reporter: Reporter
     echoes: Echoes
     deadlines: Deadlines
@@ -202,7 +205,11 @@ class Reconciler:
                 if copied_secret(source.name) in values
             },
         )
-        turn = await self._rounds(workspace, effective, observed, context)
+        turn, unrevoked = await asyncio.gather(
+            self._rounds(workspace, effective, observed, context),
+            parts.revocations.push(effective.uid, effective.session_epoch, observed.pods),
+        )
+        turn.observed = replace(turn.observed, unrevoked=unrevoked)
         now = parts.clock.now()
         verdict = judge(
             effective,
@@ -328,6 +335,8 @@ class Reconciler:
             seconds.append(ASK_AGAIN_SECONDS)
         if not turn.plan.empty:
             seconds.append(_NOT_CONVERGING_SECONDS)
+        if turn.observed.unrevoked:
+            seconds.append(REVOKED_AGAIN_SECONDS)
         return min(seconds, default=None)
 
     def _note_expiry(self, due: datetime) -> None:

@@ -59,6 +59,7 @@ async def tear_down(parts: Parts, workspace: ParsedWorkspace, executor: Executor
         resource_version=workspace.resource_version,
     )
     parts.reporter.events(workspace, verdict.events)
+    parts.revocations.forget(workspace.uid)
     if workspace.deletion_timestamp is not None:
         seconds = max(0.0, (now - workspace.deletion_timestamp).total_seconds())
         parts.metrics.teardown_duration.observe(seconds)

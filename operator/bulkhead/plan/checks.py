@@ -191,6 +191,17 @@ def _explained(evidence: Evidence, problem: Problem | None, claim: str, field: s
     return unprovided(live, evidence.observed.cluster, field) or problem
 
 
+def _tokens_revoked(evidence: Evidence) -> Problem | None:
+    pending = evidence.observed.unrevoked
+    if not pending:
+        return None
+    return Problem(
+        Reason.REVOCATION_PENDING,
+        f"Pod {listed(list(pending))}: has not confirmed epoch {evidence.effective.session_epoch}; tokens of "
+        "earlier ones may still be accepted there",
+    )
+
+
 def _egress_serves(evidence: Evidence) -> Problem | None:
     """No egress is wanted where nothing may go out."""
     wanted = ObjectKey("Deployment", names.EGRESS) in {key_of(m) for m in evidence.desired.manifests}
@@ -249,7 +260,7 @@ CHECKS: Final[Mapping[ConditionType, tuple[Check, ...]]] = {
     ConditionType.NETWORK_ISOLATED: (_policies_in_place, _no_foreign_policy),
     ConditionType.QUOTA_APPLIED: (_quota_in_place, _quota_counted),
     ConditionType.SECRETS_SYNCED: (_sources_readable, _secrets_in_place),
-    ConditionType.GATEWAY_READY: (_not_suspended, _gateway_serves, _egress_serves),
+    ConditionType.GATEWAY_READY: (_not_suspended, _tokens_revoked, _gateway_serves, _egress_serves),
     ConditionType.RUNTIME_READY: (_not_suspended, _runtime_serves),
     ConditionType.TOOLS_READY: (_not_suspended, _tools_serve),
 }

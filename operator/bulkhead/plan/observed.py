@@ -30,5 +30,6 @@ class Observed:
     was_ready: bool = False  # status said Ready of this generation: what is missing was deleted by somebody
     # "namespace/name:key" that could not be read; the value copied last may still be there
     missing_secret_sources: tuple[str, ...] = ()
+    unrevoked: tuple[str, ...] = ()  # gateways that may still accept tokens of an earlier epoch
     cluster: ClusterFacts | None = None  # None: could not be read
     last_activity: datetime | None = None  # what the gateway said, or the status remembers

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from bulkhead import names
 from bulkhead.api.conditions import Reason
 from bulkhead.plan.findings import Problem
-from bulkhead.plan.ownership import is_going
+from bulkhead.plan.ownership import carries_our_label, is_going
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bulkhead.plan.observed import Manifest
 
-__all__ = ["available_pods", "guard_patience_seconds", "pods_of", "why_unavailable"]
+__all__ = ["available_pods", "guard_patience_seconds", "pods_of", "serving_gateways", "why_unavailable"]
 
 _PULL: Final = frozenset(
     {
@@ -49,6 +49,23 @@ def pods_of(deployment: Manifest, pods: Sequence[Manifest]) -> tuple[Manifest, .
     return tuple(
         pod for pod in pods if not is_going(pod) and wanted <= (pod["metadata"].get("labels") or {}).items()
     )
+
+
+def serving_gateways(pods: Iterable[Manifest], workspace_uid: str) -> tuple[Manifest, ...]:
+    """The workspace's gateways that may serve somebody now: Ready, or draining what they have begun."""
+    return tuple(
+        pod
+        for pod in pods
+        if carries_our_label(pod, workspace_uid)
+        and (pod["metadata"].get("labels") or {}).get(names.COMPONENT_LABEL) == names.GATEWAY
+        and (pod.get("status") or {}).get("podIP")
+        and (is_going(pod) or _is_ready(pod))
+    )
+
+
+def _is_ready(pod: Manifest) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def why_unavailable(deployment: Manifest, pods: Sequence[Manifest], now: datetime) -> Problem | None:

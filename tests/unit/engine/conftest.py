@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from support.clocks import LoopClock
@@ -15,6 +16,7 @@ from bulkhead import names
 from bulkhead.engine.class_use import ClassUse
 from bulkhead.engine.classes import ClassReconciler
 from bulkhead.engine.deadlines import Deadlines, TokenBucket
+from bulkhead.engine.door import Reply
 from bulkhead.engine.echoes import Echoes
 from bulkhead.engine.expire import Expirer
 from bulkhead.engine.facts import FactsSource
@@ -23,6 +25,7 @@ from bulkhead.engine.gather import Gatherer
 from bulkhead.engine.keys import SigningKeys
 from bulkhead.engine.reconcile import Parts, Reconciler
 from bulkhead.engine.report import Reporter
+from bulkhead.engine.revocation import Revocations
 from bulkhead.render.context import RenderContext
 from bulkhead.telemetry.metrics import Metrics
 
@@ -47,13 +50,28 @@ class FakeActivity:
         return self.answer
 
 
+@dataclass
+class FakeDoor:
+    """Gateways that take every epoch, but for those at the addresses of `deaf`."""
+
+    deaf: set[str] = field(default_factory=set)
+    epochs: list[tuple[str, int]] = field(default_factory=list)
+
+    async def ask(self, _uid: str, host: str, path: str, **request: Any) -> Reply | None:
+        assert (path, request["method"]) == ("/internal/v1/epoch", "POST")
+        if host in self.deaf:
+            return None
+        self.epochs.append((host, request["body"]["epoch"]))
+        return Reply(200, json.dumps(request["body"]).encode())
+
+
 class Engine:
     """Everything but watches, queue and Lease."""
 
     def __init__(self) -> None:
         self.clock = LoopClock(datetime.fromisoformat(DELETED_AT))  # the store's controllers have one time
         self.api = FakeApi(self.clock)
-        self.activity = FakeActivity()
+        self.activity, self.door = FakeActivity(), FakeDoor()
         self.told: list[Happening] = []
         self.woken: list[str] = []
         self.metrics = Metrics("test")
@@ -81,6 +99,7 @@ class Engine:
             ),
             use=use,
             expirer=Expirer(client, self.activity),
+            revocations=Revocations(self.door),
             reporter=reporter,
             echoes=self.echoes,
             deadlines=self.deadlines,
