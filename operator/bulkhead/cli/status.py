@@ -19,7 +19,7 @@ __all__ = ["exit_code", "list_report", "one_report", "report"]
 
 Json = dict[str, Any]
 
-_EVENTS: Final = 9
+_EVENTS: Final = 10
 _ORDER: Final = {kind.value: index for index, kind in enumerate(ConditionType)}
 
 
