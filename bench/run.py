@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from figures import Figure, median, percentile, write
+from guard import guard_cost
 
 from kubelive import Live, Ref, kubectl, wait_until
 from kubelive.install import OPERATOR_NAMESPACE, install
@@ -41,8 +43,11 @@ _COPIED = (
 def bare_copy(live: Live, source: str, target: str) -> str:
     """A workspace's manifests under another namespace, as somebody without an operator would apply them."""
     copies: list[dict[str, Any]] = []
+    addresses: dict[str, str] = {}
     space = live.get(Ref("Namespace", source))
     space["metadata"]["name"] = target
+    space["metadata"]["labels"] = _not_of_a_workspace(space["metadata"]["labels"])
+    space["metadata"].pop("annotations", None)
     for manifest in [space, *(each for kind in _COPIED for each in _typed(live, kind, source))]:
         meta = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_FIELDS}
         # Another manager's label: the operator must not take the copy for its own.
@@ -55,13 +60,36 @@ def bare_copy(live: Live, source: str, target: str) -> str:
             meta["namespace"] = target
         spec = manifest.get("spec")
         if manifest["kind"] == "Service" and isinstance(spec, dict):
-            spec.pop("clusterIP", None)
-            spec.pop("clusterIPs", None)
+            # Guards and hosts files name the addresses, so they must be known before.
+            addresses[spec["clusterIP"]] = spec["clusterIP"] = _free_address(live)
+            spec.pop("clusterIPs")
         if manifest["kind"] == "Namespace":
             manifest.pop("spec", None)
         manifest.pop("status", None)
         copies.append(manifest | {"metadata": meta})
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": copies})
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": copies})
+    for old, new in addresses.items():
+        text = re.sub(rf"(?<![\d.]){re.escape(old)}(?![\d.])", new, text)
+    return text
+
+
+def _not_of_a_workspace(labels: dict[str, str]) -> dict[str, str]:
+    """Nobody but the operator may put these on a namespace."""
+    return {key: value for key, value in labels.items() if not key.startswith("bulkhead.dev/")}
+
+
+def _free_address(live: Live) -> str:
+    """A ClusterIP that nobody has: taken and given back."""
+    ref = Ref("Service", "bench-address", "default")
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": ref.name, "namespace": ref.namespace},
+        "spec": {"ports": [{"port": 1}]},
+    }
+    address = str(live.create(manifest)["spec"]["clusterIP"])
+    live.delete(ref)
+    return address
 
 
 def _typed(live: Live, kind: str, namespace: str) -> list[dict[str, Any]]:
@@ -196,6 +224,7 @@ def main() -> None:
     install()
     live = Live()
     apply_to_ready(live)
+    guard_cost(live)
     repairs(live)
     expiries_and_memory(live)
 

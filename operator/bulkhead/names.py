@@ -55,6 +55,8 @@ NODE_SELECTOR_ANNOTATION: Final = f"{GROUP}/node-selector"  # key=value, separat
 TOLERATIONS_ANNOTATION: Final = f"{GROUP}/tolerations"
 GUARD_IMAGE_ANNOTATION: Final = f"{GROUP}/guard-image"
 GUARD_CONFIG_ANNOTATION: Final = f"{GROUP}/guard-config"  # BULKHEAD_CONFIG of the guard in tenant-made pods
+# On a workspace's namespace, for the chart's admin-tier policies: see belt_labels.
+BELT_LABELS: Final = tuple(f"{GROUP}/belt-{position}" for position in range(10))
 
 GATEWAY: Final = "gateway"
 EGRESS: Final = "egress"
@@ -106,6 +108,16 @@ def is_workspace_name(name: str) -> bool:
 def namespace(workspace: str, workspace_uid: str) -> str:
     """The workspace's namespace: never chosen by a user, different for each incarnation of a name."""
     return f"bh-{workspace}-{hashlib.sha256(workspace_uid.encode()).hexdigest()[:5]}"
+
+
+def belt_labels(namespace_name: str) -> dict[str, str]:
+    """The five hexadecimal digits that end a namespace's name, as ten digits of base 4, a label each.
+
+    No policy can say "another namespace". One that keeps apart the namespaces that differ in a given digit
+    can be written, once for all; two workspaces differ in one of ten.
+    """
+    end = int(namespace_name[-5:], 16)
+    return {label: str(end >> 2 * place & 3) for place, label in enumerate(reversed(BELT_LABELS))}
 
 
 def tool(name: str) -> str:

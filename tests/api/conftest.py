@@ -9,6 +9,7 @@ import pytest
 
 from bulkhead.api.crd import CRD_NAMES
 from kubelive import Live, Ref, kubectl, wait_until
+from kubelive.fences import fences_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/api/" in item.nodeid:
             item.add_marker(pytest.mark.api)
+
+
+@pytest.fixture(scope="module")
+def unfenced() -> Iterator[None]:
+    """The fences are down, so that anybody may break what is then to be seen and mended."""
+    with fences_down():
+        yield
 
 
 @pytest.fixture(scope="session")

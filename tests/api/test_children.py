@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkhead.api.effective import Effective
     from bulkhead.render import Manifest, Rendered
 
-pytestmark = [pytest.mark.api]
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("unfenced")]
 
 
 def _spec(uid: str) -> Effective:

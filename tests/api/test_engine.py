@@ -28,7 +28,7 @@ from kubelive.workspaces import workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("unfenced", "crds"), pytest.mark.timeout(120)]
 
 SYSTEM = "bulkhead-system"
 CLASS = "api-engine"
@@ -214,7 +214,7 @@ def test_a_workspace_comes_up_with_finalizer_and_policies(space: str, live: Live
     policies = {each["metadata"]["name"] for each in live.items("NetworkPolicy", space)}
 
     assert live.get(Ref(names.WORKSPACE_KIND, DRIFT))["metadata"]["finalizers"] == [names.FINALIZER]
-    assert policies == {"default-deny", "gateway", "tool-shell"}
+    assert policies == {"default-deny", "gateway", "guard", "tool-shell"}
     assert condition(live, DRIFT, "NetworkIsolated") == ("True", "Ready")
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "bulkhead"
@@ -38,37 +38,42 @@ class Rendered:
 
 
 class Helm:
-    """Renders the chart with values given as `--set` words."""
+    """Renders the chart with values given as `--set` words, for a cluster that has these APIs besides."""
 
     def __init__(self, program: str) -> None:
         self._program = program
 
-    def __call__(self, *values: str, namespace: str = NAMESPACE) -> Rendered:
-        done = self._run(*values, namespace=namespace)
+    def __call__(
+        self, *values: str, namespace: str = NAMESPACE, capabilities: Sequence[str] = ()
+    ) -> Rendered:
+        done = self._run(*values, namespace=namespace, capabilities=capabilities)
         assert done.returncode == 0, done.stderr
         return Rendered(each for each in yaml.safe_load_all(done.stdout) if each)
 
-    def refusal(self, *values: str, namespace: str = NAMESPACE) -> str:
+    def refusal(self, *values: str, namespace: str = NAMESPACE, capabilities: Sequence[str] = ()) -> str:
         """What helm says when it refuses the values; a test that expects this fails if it does not."""
-        done = self._run(*values, namespace=namespace)
+        done = self._run(*values, namespace=namespace, capabilities=capabilities)
         assert done.returncode != 0, "helm accepted the values"
         return done.stderr
 
     def notes(self, *values: str) -> str:
         """NOTES.txt as a user sees it after the installation."""
-        done = self._helm("install", "--dry-run=client", values, NAMESPACE)
+        done = self._helm("install", ["--dry-run=client"], values, NAMESPACE)
         assert done.returncode == 0, done.stderr
         return done.stdout.split("NOTES:\n", 1)[1]
 
-    def _run(self, *values: str, namespace: str) -> subprocess.CompletedProcess[str]:
-        return self._helm("template", "--include-crds", values, namespace)
+    def _run(
+        self, *values: str, namespace: str, capabilities: Sequence[str]
+    ) -> subprocess.CompletedProcess[str]:
+        known = [word for each in capabilities for word in ("--api-versions", each)]
+        return self._helm("template", ["--include-crds", *known], values, namespace)
 
     def _helm(
-        self, command: str, option: str, values: Iterable[str], namespace: str
+        self, command: str, options: Sequence[str], values: Iterable[str], namespace: str
     ) -> subprocess.CompletedProcess[str]:
         sets = [word for value in values for word in ("--set-json", value)]
         return subprocess.run(
-            [self._program, command, "bulkhead", str(CHART), option, "--namespace", namespace, *sets],
+            [self._program, command, "bulkhead", str(CHART), *options, "--namespace", namespace, *sets],
             capture_output=True,
             text=True,
             check=False,

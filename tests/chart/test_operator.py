@@ -119,6 +119,20 @@ def test_the_api_server_can_be_pinned(helm: Helm) -> None:
     ][0]["to"]
 
 
+def test_agent_sandbox_webhook_certificates_there_are_none(release: Rendered) -> None:
+    """Its webhook's certificate ended after a year; and while a webhook is down, tenants are frozen."""
+    kinds = {each["kind"] for each in release.manifests}
+
+    assert set() == kinds & {
+        "APIService",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    }
+    assert [None] * 2 == [
+        crd["spec"].get("conversion", {}).get("webhook") for crd in release.all("CustomResourceDefinition")
+    ]
+
+
 def test_a_drain_leaves_one_replica(helm: Helm) -> None:
     """With one replica a budget of one would block every drain for ever."""
     assert 1 == helm().one("PodDisruptionBudget", OPERATOR)["spec"]["minAvailable"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.stories import Scene, beside
 
 from kubelive import Live, Ref, kubectl, wait_until
 from kubelive.backend import Backend
@@ -15,6 +17,8 @@ from kubelive.workspaces import ready, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from support.stories import Told
 
 OPERATOR_PODS = "app.kubernetes.io/name=bulkhead,app.kubernetes.io/component=operator"
 SECRET_NAMESPACE = "platform-secrets"
@@ -29,8 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))
-    # It reads in the audit log what the others made the operator do.
-    items.sort(key=lambda item: "tests/cluster/test_rights.py" in item.nodeid)
+    items.sort(key=_turn)
+
+
+# An exchange of keys goes on for minutes beside all other tests, so it begins with the first of them. Rights
+# come last: they read in the audit log what the others made the operator do.
+_TURNS = {
+    "tests/cluster/test_keys.py::test_the_next_key_is_published_before_it_signs": -1,
+    "tests/cluster/test_keys.py::test_no_call_is_refused_while_the_keys_turn": 1,
+    "tests/cluster/test_rights.py": 2,
+}
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    """After all tests that need no installed operator: some of them run one of their own."""
+    turn = next((turn for start, turn in _TURNS.items() if item.nodeid.startswith(start)), 0)
+    return item.get_closest_marker("cluster") is not None, turn
 
 
 class Operator:
@@ -111,15 +129,14 @@ def backend(bulkhead: None) -> Backend:
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def make(live: Live) -> Iterator[Callable[..., str]]:
-    """Apply a workspace of class `cluster-tests` under a fresh name; deleted when the test ends."""
+@contextlib.contextmanager
+def _maker(live: Live) -> Iterator[Callable[..., str]]:
     made: list[str] = []
 
     def apply(prefix: str = "t", *, wait: bool = True, **spec: object) -> str:
         name = f"{prefix}-{next(_numbers)}"
         made.append(name)
-        live.apply(workspace(name, className="cluster-tests", **spec))
+        live.apply(workspace(name, **{"className": "cluster-tests", **spec}))
         if wait:
             ready(live, name)
         return name
@@ -128,6 +145,20 @@ def make(live: Live) -> Iterator[Callable[..., str]]:
 
     for name in made:
         live.delete(Ref("TenantWorkspace", name))
+
+
+@pytest.fixture
+def make(live: Live, bulkhead: None) -> Iterator[Callable[..., str]]:
+    """Apply a workspace, of class `cluster-tests` unless another is named; deleted when the test ends."""
+    with _maker(live) as apply:
+        yield apply
+
+
+@pytest.fixture(scope="module")
+def told(live: Live, backend: Backend, request: pytest.FixtureRequest) -> Iterator[Told]:
+    """Wait for one of the module's STORIES, all of which have begun."""
+    with _maker(live) as make, beside(request.module.STORIES, Scene(live, backend, make)) as wait_for:
+        yield wait_for
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING, Any, Final
 
 from kubelive import Live, Ref
-from kubelive.workspaces import token, tool_call
+from kubelive.workspaces import gone, namespace_of, ready, token, tool_call, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from support.stories import Scene, Told
 
     from kubelive.backend import Answer, Backend
 
@@ -93,13 +91,9 @@ def test_scope_decides_which_tool_may_be_called(live: Live, backend: Backend, pa
     assert answer.status == 403
 
 
-def test_raising_the_epoch_revokes_every_token(
-    live: Live, backend: Backend, make: Callable[..., str]
-) -> None:
-    """A token from before the edit is refused; a fresh one works."""
-    from kubelive.workspaces import ready  # noqa: PLC0415 - beside its only use
-
-    name = make("epoch", tools=[{"name": "shell"}])
+def _epoch(at: Scene) -> None:
+    live, backend = at.live, at.backend
+    name = at.make("epoch", tools=[{"name": "shell"}])
     url = f"{_gateway(live, name)}/v1/tools/shell"
     old = token(name, user="alice", scopes=SCOPE)
     assert backend.call(url, token=old, body=CALL).status == 200
@@ -111,13 +105,9 @@ def test_raising_the_epoch_revokes_every_token(
     assert backend.call(url, token=token(name, user="alice", scopes=SCOPE), body=CALL).status == 200
 
 
-def test_a_recreated_workspace_of_the_same_name_refuses_old_tokens(
-    live: Live, backend: Backend, make: Callable[..., str]
-) -> None:
-    """The UID is the identity, not the name."""
-    from kubelive.workspaces import gone, namespace_of, ready, workspace  # noqa: PLC0415
-
-    name = make("again", tools=[{"name": "shell"}])
+def _again(at: Scene) -> None:
+    live = at.live
+    name = at.make("again", tools=[{"name": "shell"}])
     old = token(name, user="alice", scopes=SCOPE)
     namespace = namespace_of(live, name)
     live.delete(Ref("TenantWorkspace", name))
@@ -125,20 +115,35 @@ def test_a_recreated_workspace_of_the_same_name_refuses_old_tokens(
     live.apply(workspace(name, className="cluster-tests", tools=[{"name": "shell"}]))
     ready(live, name)
 
-    answer = backend.call(f"{_gateway(live, name)}/v1/tools/shell", token=old, body=CALL)
+    answer = at.backend.call(f"{_gateway(live, name)}/v1/tools/shell", token=old, body=CALL)
 
     assert answer.status == 401
 
 
-@pytest.mark.parametrize(
-    ("allow", "status"), [(["file_list"], 404), (["shell_exec"], 200)], ids=["not", "yes"]
-)
-def test_allow_list_limits_the_functions_of_a_tool(
-    live: Live, backend: Backend, make: Callable[..., str], allow: list[str], status: int
-) -> None:
+def _allow(at: Scene) -> None:
+    tools = [{"name": "shell", "allow": ["shell_exec"]}, {"name": "files", "allow": ["file_list"]}]
+    name = at.make("allow", tools=tools)
+
+    answers = [
+        tool_call(at.live, at.backend, name, tool, "shell_exec", argv=["true"]) for tool in ("shell", "files")
+    ]
+
+    assert [answer.status for answer in answers] == [200, 404]
+
+
+STORIES: Final = (_epoch, _again, _allow)
+
+
+def test_raising_the_epoch_revokes_every_token(told: Told) -> None:
+    """A token from before the edit is refused; a fresh one works."""
+    told(_epoch)
+
+
+def test_a_recreated_workspace_of_the_same_name_refuses_old_tokens(told: Told) -> None:
+    """The UID is the identity, not the name."""
+    told(_again)
+
+
+def test_allow_list_limits_the_functions_of_a_tool(told: Told) -> None:
     """`spec.tools[].allow` is enforced by the gateway, whatever the session's scope."""
-    name = make("allow", tools=[{"name": "shell", "allow": allow}])
-
-    answer = tool_call(live, backend, name, "shell", "shell_exec", argv=["true"])
-
-    assert answer.status == status
+    told(_allow)

@@ -1,17 +1,18 @@
-"""Deadlines are kept, never early; suspend, resume, extend; teardown leaves nothing."""
+"""Deadlines are kept, never early; suspend, resume, extend; teardown leaves nothing.
+
+All of it takes its time by nature, so the stories begin together and each test waits for its own.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kubelive import Live, Ref, wait_until
 from kubelive.workspaces import condition, gone, namespace_of, ready, tool_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kubelive.backend import Backend
+    from support.stories import Scene, Told
 
 
 def _now() -> datetime:
@@ -38,8 +39,8 @@ def _wait_for_end(live: Live, name: str, timeout_seconds: float) -> datetime:
     return _now()
 
 
-def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(live: Live, make: Callable[..., str]) -> None:
-    """Measured from creation, Ready or not, never early; workspace, namespace and key are gone then."""
+def _ttl(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make("ttl", wait=False, lifecycle={"ttl": "20s"})
     wait_until("its namespace is known", lambda: _has_namespace(live, name), timeout_seconds=15)
     created = live.get(Ref("TenantWorkspace", name))
@@ -56,8 +57,8 @@ def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(live: Live, make: Calla
     assert keys == []
 
 
-def test_extending_by_edit_moves_the_deadline(live: Live, make: Callable[..., str]) -> None:
-    """An edit before the deadline keeps the workspace; the status shows the new end."""
+def _extension(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make("extend", wait=False, lifecycle={"ttl": "12s"})
     created = _timestamp(live.get(Ref("TenantWorkspace", name))["metadata"]["creationTimestamp"])
 
@@ -71,8 +72,8 @@ def test_extending_by_edit_moves_the_deadline(live: Live, make: Callable[..., st
     assert _timestamp(status["expiresAt"]) == created + timedelta(minutes=10)
 
 
-def test_absolute_deadline_wins_when_it_is_earlier(live: Live, make: Callable[..., str]) -> None:
-    """`expiresAt` beats a longer ttl; a warning condition comes first."""
+def _absolute(at: Scene) -> None:
+    live, make = at.live, at.make
     due = (_now() + timedelta(seconds=14)).replace(microsecond=0)
     lifecycle = {"ttl": "1h", "expiresAt": due.isoformat(), "warnBefore": "10s"}
     name = make("absolute", wait=False, lifecycle=lifecycle)
@@ -87,26 +88,22 @@ def test_absolute_deadline_wins_when_it_is_earlier(live: Live, make: Callable[..
     assert due <= ended <= due + timedelta(seconds=3)
 
 
-def test_idle_deadline_counts_from_the_last_session(
-    live: Live, backend: Backend, make: Callable[..., str]
-) -> None:
-    """A session served shortly before the idle deadline keeps the workspace; then it ends."""
-    name = make("idle", lifecycle={"idleTTL": "20s"}, tools=[{"name": "shell"}])
+def _idle(at: Scene) -> None:
+    live, make = at.live, at.make
+    name = make("idle", lifecycle={"idleTTL": "30s"}, tools=[{"name": "shell"}])
     started = _timestamp(live.get(Ref("TenantWorkspace", name))["metadata"]["creationTimestamp"])
 
-    wait_until("most of the idle time passes", lambda: _now() > started + timedelta(seconds=14))
-    assert tool_call(live, backend, name, "shell", "shell_exec", argv=["true"]).status == 200
+    wait_until("most of the idle time passes", lambda: _now() > started + timedelta(seconds=20))
+    assert tool_call(live, at.backend, name, "shell", "shell_exec", argv=["true"]).status == 200
     last_session = _now()
     ended = _wait_for_end(live, name, 60)
 
-    assert ended >= last_session + timedelta(seconds=18)
-    assert ended <= last_session + timedelta(seconds=25)
+    assert ended >= last_session + timedelta(seconds=28)
+    assert ended <= last_session + timedelta(seconds=35)
 
 
-def test_suspend_stops_pods_and_keeps_everything_else(
-    live: Live, backend: Backend, make: Callable[..., str]
-) -> None:
-    """No pod runs while suspended; policies, quota, keys stay; resume serves again."""
+def _suspension(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make("pause", tools=[{"name": "shell"}], runtime={})
     namespace = namespace_of(live, name)
     kept = [("NetworkPolicy", "default-deny"), ("ResourceQuota", "workspace"), ("Secret", "session-keys")]
@@ -121,11 +118,11 @@ def test_suspend_stops_pods_and_keeps_everything_else(
     assert suspended is not None
     assert (suspended["status"], suspended["reason"]) == ("False", "Suspended")
     assert before == {each: live.get(Ref(*each, namespace))["metadata"]["uid"] for each in kept}
-    assert tool_call(live, backend, name, "shell", "shell_exec", argv=["true"]).status == 200
+    assert tool_call(live, at.backend, name, "shell", "shell_exec", argv=["true"]).status == 200
 
 
-def test_provision_deadline_stalls_what_never_becomes_ready(live: Live, make: Callable[..., str]) -> None:
-    """An image that cannot be pulled: the reason is shown; after the deadline the workspace is Stalled."""
+def _provision(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make(
         "never",
         wait=False,
@@ -144,8 +141,8 @@ def test_provision_deadline_stalls_what_never_becomes_ready(live: Live, make: Ca
     assert "broken" in tools["message"]
 
 
-def test_teardown_names_what_blocks_it_and_forces_nothing(live: Live, make: Callable[..., str]) -> None:
-    """A foreign finalizer holds the namespace: the status says so, and it is never force-removed."""
+def _blocked(at: Scene) -> None:
+    live, make = at.live, at.make
     name = make("held")
     namespace = namespace_of(live, name)
     live.create(
@@ -170,3 +167,49 @@ def test_teardown_names_what_blocks_it_and_forces_nothing(live: Live, make: Call
 
     live.merge(Ref("ConfigMap", "hold", namespace), {"metadata": {"finalizers": None}})
     gone(live, name, namespace)
+
+
+STORIES: Final = (
+    _ttl,
+    _extension,
+    _absolute,
+    _idle,
+    _suspension,
+    _provision,
+    _blocked,
+)
+
+
+def test_ttl_ends_a_workspace_on_time_and_leaves_nothing(told: Told) -> None:
+    """Measured from creation, Ready or not, never early; workspace, namespace and key are gone then."""
+    told(_ttl)
+
+
+def test_extending_by_edit_moves_the_deadline(told: Told) -> None:
+    """An edit before the deadline keeps the workspace; the status shows the new end."""
+    told(_extension)
+
+
+def test_absolute_deadline_wins_when_it_is_earlier(told: Told) -> None:
+    """`expiresAt` beats a longer ttl; a warning condition comes first."""
+    told(_absolute)
+
+
+def test_idle_deadline_counts_from_the_last_session(told: Told) -> None:
+    """A session served shortly before the idle deadline keeps the workspace; then it ends."""
+    told(_idle)
+
+
+def test_suspend_stops_pods_and_keeps_everything_else(told: Told) -> None:
+    """No pod runs while suspended; policies, quota, keys stay; resume serves again."""
+    told(_suspension)
+
+
+def test_provision_deadline_stalls_what_never_becomes_ready(told: Told) -> None:
+    """An image that cannot be pulled: the reason is shown; after the deadline the workspace is Stalled."""
+    told(_provision)
+
+
+def test_teardown_names_what_blocks_it_and_forces_nothing(told: Told) -> None:
+    """A foreign finalizer holds the namespace: the status says so, and it is never force-removed."""
+    told(_blocked)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kubelive import Live, Ref, wait_until
+from kubelive.fences import operator_kubeconfig
 from kubelive.install import image_references
 from kubelive.workspaces import namespace_of, ready, workspace
 
@@ -29,15 +30,16 @@ SEED = 20261123
 class LocalOperator:
     """The very same operator as a process here, so that SIGKILL can hit it at any line."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, kubeconfig: Path) -> None:
         self._log = log
+        self._kubeconfig = kubeconfig
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         # The cluster's own BULKHEAD_* facts are no settings, and the operator refuses what it does not know.
         plain = {name: value for name, value in os.environ.items() if not name.startswith("BULKHEAD_")}
         environment = plain | {
-            "BULKHEAD_KUBECONFIG": os.environ["KUBECONFIG"],
+            "BULKHEAD_KUBECONFIG": str(self._kubeconfig),
             "BULKHEAD_OPERATOR_SERVICE_ACCOUNT": "bulkhead-operator",
             "BULKHEAD_SANDBOX_IMAGE": image_references()["sandbox"],
             "BULKHEAD_OPERATOR_NAMESPACE": "bulkhead-system",
@@ -58,9 +60,9 @@ class LocalOperator:
 
 @pytest.fixture
 def local(operator: Operator, tmp_path: Path) -> Iterator[LocalOperator]:
-    """The installed operator rests; a local one takes its place."""
+    """The installed operator rests; a local one takes its place, under its identity: no other may."""
     operator.stop()
-    process = LocalOperator(tmp_path / "operator.log")
+    process = LocalOperator(tmp_path / "operator.log", operator_kubeconfig(tmp_path / "kubeconfig"))
 
     yield process
 
@@ -158,6 +160,6 @@ def test_the_standby_takes_over_from_a_killed_leader(
     ref = Ref("NetworkPolicy", "default-deny", namespace_of(live, name))
 
     live.call("DELETE", f"{Ref('Pod', leader, 'bulkhead-system').path}?gracePeriodSeconds=0")
-    live.delete(ref)
+    Live.break_glass().delete(ref, missing_ok=False)
 
     wait_until("the standby repairs", lambda: live.find(ref), timeout_seconds=45)

@@ -13,6 +13,8 @@ from bulkhead import names
 from bulkhead.api.conditions import ConditionType
 from bulkhead.api.workspace import WorkspaceSpec
 from bulkhead.cli.main import parser
+from bulkhead.render import quota
+from bulkhead.render.resources import DEFAULT_LIMITS, DEFAULT_REQUESTS
 
 from .conftest import PAGES, ROOT, Page
 
@@ -142,3 +144,32 @@ def test_concepts_name_every_condition() -> None:
 def test_the_arrow_table_has_the_real_ports(port: int) -> None:
     """Firewalls are configured from this table."""
     assert re.search(rf"\| {port}\b", _named("docs/networking.md").text)
+
+
+def test_the_quota_page_has_every_fixed_count() -> None:
+    """A number that is only in the code is found when it is hit."""
+    said = {
+        kind.lower(): amount
+        for kinds, amount in re.findall(
+            r"(?m)^\| ([A-Z]\w+(?:, \w+)*) \| (\d+) \|$", _named("docs/quota.md").text
+        )
+        for kind in kinds.split(", ")
+    }
+    fixed = {
+        name.removeprefix("count/").partition(".")[0]: amount
+        for name, amount in quota._FIXED.items()
+        if not name.startswith("services.")
+    }
+
+    assert fixed == said
+    assert "Services of type LoadBalancer or NodePort | 0" in _named("docs/quota.md").text
+
+
+def test_the_quota_page_has_the_defaults_of_bare_pods() -> None:
+    """People size their nodes by them."""
+    words = _named("docs/quota.md").text.replace("\n", " ")
+    cpu, disk, memory = (DEFAULT_REQUESTS[key] for key in ("cpu", "ephemeral-storage", "memory"))
+
+    assert f"{cpu} cpu, {memory} memory and {disk} disk as requests" in words
+    cpu, disk, memory = (DEFAULT_LIMITS[key] for key in ("cpu", "ephemeral-storage", "memory"))
+    assert f"and {cpu}, {memory} and {disk} as limits" in words

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from bulkhead import names
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,7 +100,12 @@ def namespace(name: str = SPACE) -> Manifest:
         "kind": "Namespace",
         "metadata": {
             "name": name,
-            "labels": {**labels(), **levels, "bulkhead.dev/isolation-level": "Baseline"},
+            "labels": {
+                **labels(),
+                **levels,
+                **names.belt_labels(name),
+                "bulkhead.dev/isolation-level": "Baseline",
+            },
             "annotations": {
                 "bulkhead.dev/allowed-images": IMAGE,
                 "bulkhead.dev/guard-image": IMAGE,

@@ -24,6 +24,7 @@ __all__ = [
     "RUNTIME_CLASS",
     "Space",
     "bound",
+    "forbidden",
     "furnish",
     "refusal_of",
     "refused",
@@ -198,7 +199,15 @@ def refused(live: Live, method: str, path: str, body: object = None) -> str:
     patch = "application/merge-patch+json"
     with pytest.raises(ApiRefusal) as caught:
         live.call(method, path, body, content_type=patch if method == "PATCH" else "application/json")
-    assert caught.value.status == 403, caught.value
+    assert (caught.value.status, caught.value.reason) == (403, "Forbidden"), caught.value
+    return caught.value.message
+
+
+def forbidden(live: Live, manifest: Mapping[str, Any]) -> str:
+    """The message with which creating it is refused as 403 Forbidden; anything else fails."""
+    with pytest.raises(ApiRefusal) as caught:
+        live.create(dict(manifest), dry_run=True)
+    assert (caught.value.status, caught.value.reason) == (403, "Forbidden"), caught.value
     return caught.value.message
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 CRDS = "pkg/k8s/apis/cilium.io/client/crds"
+# ClusterNetworkPolicy, which its agents enforce: nobody else installs that kind, and agents wait for it.
+POLICY_API = "sigs.k8s.io/network-policy-api"
+POLICY_CRD = "config/crd/standard/policy.networking.k8s.io_clusternetworkpolicies.yaml"
 
 VALUES = {
     "ipam.mode": "kubernetes",
@@ -33,6 +36,7 @@ VALUES = {
     "envoy.enabled": "false",
     "l7Proxy": "false",
     "hubble.enabled": "false",
+    "k8sClusterNetworkPolicy.enabled": "true",
     "healthChecking": "false",
     "endpointHealthChecking.enabled": "false",
 }
@@ -60,13 +64,17 @@ def chart(settings: Settings) -> Path:
         shutil.copytree(source / "install/kubernetes/cilium", aside / "cilium", copy_function=shutil.copyfile)
         for group in ("v2", "v2alpha1"):
             shutil.copytree(source / CRDS / group, aside / "crds" / group, copy_function=shutil.copyfile)
+        policy = module_folder(POLICY_API, recipes().policy_api, settings.logs / "go-cilium.log")
+        shutil.copyfile(policy / POLICY_CRD, aside / "crds" / "policy.yaml")
         for folder in [aside, *aside.rglob("*")]:
             if folder.is_dir():
                 folder.chmod(
                     0o755
                 )  # Go's module cache is read-only; a copy that cannot be removed helps nobody
 
-    return stored(settings.store, "cilium-chart", recipe_key(Path(__file__), version), build)
+    return stored(
+        settings.store, "cilium-chart", recipe_key(Path(__file__), version, recipes().policy_api), build
+    )
 
 
 def install(lab: Lab) -> None:
@@ -82,15 +90,23 @@ def install(lab: Lab) -> None:
         crds = source / "crds"
         # Its operator would do this.
         lab.kubectl("apply", "--server-side", "-f", crds / "v2", "-f", crds / "v2alpha1", timeout=90)
+        lab.kubectl("apply", "--server-side", "-f", crds / "policy.yaml")
         command += [source / "cilium"]
     else:
+        published = (
+            f"https://raw.githubusercontent.com/kubernetes-sigs/network-policy-api/{recipes().policy_api}"
+        )
+        lab.kubectl("apply", "--server-side", "-f", f"{published}/{POLICY_CRD}")
         command += ["cilium", "--repo", "https://helm.cilium.io", "--version", recipes().cilium]
     lab.helm(*command, "-n", "kube-system", *sets, timeout=180, log="cilium.log")
 
 
 def mend(lab: Lab) -> None:
     """Cilium works again on a running cluster whose CRDs were deleted, as `kubectl delete crd --all` does."""
-    present, _ = lab.try_kubectl("get", "crd", "ciliumidentities.cilium.io", "ciliumendpoints.cilium.io")
+    present, _ = lab.try_kubectl(
+        "get", "crd", "ciliumidentities.cilium.io", "ciliumendpoints.cilium.io",
+        "clusternetworkpolicies.policy.networking.k8s.io",
+    )  # fmt: skip
     if present:
         return
     lab.progress.say("Cilium's CRDs are gone: putting them back")

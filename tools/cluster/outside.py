@@ -19,6 +19,7 @@ from cluster.settings import (
     WORLD_CONTAINER,
     WORLD_DENIED,
     WORLD_DNS,
+    WORLD_LINK_LOCAL,
     WORLD_METADATA,
     WORLD_MODEL,
     WORLD_PREFIXES,
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
 PUBLIC_IMAGE = "docker.io/library/python:3.13-slim"
 SUITE = "trixie"
 UNFINISHED = "localhost/bulkhead-world:unfinished"
-ADDRESSES = (WORLD_ALLOWED, WORLD_DENIED, WORLD_MODEL, WORLD_DNS, WORLD_METADATA, WORLD_PRIVATE)
+ADDRESSES = (
+    WORLD_ALLOWED,
+    WORLD_DENIED,
+    WORLD_MODEL,
+    WORLD_DNS,
+    WORLD_METADATA,
+    WORLD_LINK_LOCAL,
+    WORLD_PRIVATE,
+)
 SERVERS = Path(__file__).parent / "world"
 STAND_IN = Path(__file__).parents[1] / "model_standin"
 LABEL = "bulkhead.recipe"

@@ -55,6 +55,7 @@ class Recipes:
     kubernetes: str
     cilium: str
     llvm: str
+    policy_api: str
     kind: str
     node_suite: str
     run_packages: tuple[str, ...]
@@ -71,6 +72,7 @@ def recipes() -> Recipes:
         kubernetes=raw["kubernetes"]["version"],
         cilium=raw["cilium"]["version"],
         llvm=raw["cilium"]["llvm"],
+        policy_api=raw["cilium"]["policy_api"],
         kind=raw["kind"]["version"],
         node_suite=raw["debian"]["node"],
         run_packages=tuple(raw["debian"]["run"]),

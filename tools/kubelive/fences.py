@@ -6,6 +6,7 @@ more rights than it has in production and behind the same policies.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import uuid
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["OPERATOR_ACCOUNT", "install_fences", "operator_kubeconfig", "operator_user"]
+__all__ = ["OPERATOR_ACCOUNT", "fences_down", "install_fences", "operator_kubeconfig", "operator_user"]
 
 OPERATOR_ACCOUNT: Final = "bulkhead-operator"
 _TOKEN_SECONDS: Final = 7200
 _PROBE_NAMESPACE: Final = "default"
+_ADMISSION: Final = "admissionregistration.k8s.io/v1"
 
 # In this order, and the bindings of policies last: see _settled.
 _KINDS: Final = (
@@ -69,6 +71,31 @@ def install_fences(operator_namespace: str = OPERATOR_NAMESPACE, *, values: tupl
     kubectl("wait", "--for=condition=Established", "--timeout=30s", *ours)
     _wait_for_rights(live, operator_namespace)
     _wait_for_policies(live)
+
+
+@contextlib.contextmanager
+def fences_down() -> Iterator[None]:
+    """No policy of the chart is in force meanwhile: for tests of what is to be done in spite of that."""
+    live = Live()
+    bindings = [
+        each | {"apiVersion": _ADMISSION, "kind": kind}
+        for kind in _KINDS
+        if kind.endswith("PolicyBinding")
+        for each in live.items(kind)
+        if each["metadata"]["name"].startswith("bulkhead-")
+    ]
+    for each in bindings:
+        live.delete(Ref(each["kind"], each["metadata"]["name"]))
+    if bindings:
+        _wait_for_policies(live)
+    try:
+        yield
+    finally:
+        for each in bindings:
+            kept = {key: each["metadata"].get(key) for key in ("name", "labels", "annotations")}
+            live.create({**each, "metadata": kept})
+        if bindings:
+            _wait_for_policies(live)
 
 
 def operator_kubeconfig(path: Path, operator_namespace: str = OPERATOR_NAMESPACE) -> Path:
@@ -124,9 +151,8 @@ def _manifests(live: Live, operator_namespace: str, values: tuple[str, ...]) -> 
 def _capabilities(live: Live) -> Iterator[str]:
     """What the server can do, for a template that asks: `helm template` by itself asks no server."""
     yield from ("--kube-version", live.call("GET", "/version")["gitVersion"])
-    group = "admissionregistration.k8s.io/v1"
-    for resource in live.call("GET", f"/apis/{group}")["resources"]:
-        yield from ("--api-versions", f"{group}/{resource['kind']}")
+    for resource in live.call("GET", f"/apis/{_ADMISSION}")["resources"]:
+        yield from ("--api-versions", f"{_ADMISSION}/{resource['kind']}")
 
 
 def _wait_for_rights(live: Live, operator_namespace: str) -> None:
@@ -218,16 +244,15 @@ def _probe_policy(prefix: str, name: str) -> tuple[Manifest, Manifest]:
     binding: Manifest = {"policyName": name} | (
         {"validationActions": ["Deny"]} if prefix == "Validating" else {}
     )
-    group = "admissionregistration.k8s.io/v1"
     return (
         {
-            "apiVersion": group,
+            "apiVersion": _ADMISSION,
             "kind": f"{prefix}AdmissionPolicy",
             "metadata": {"name": name},
             "spec": {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]}, **body},
         },
         {
-            "apiVersion": group,
+            "apiVersion": _ADMISSION,
             "kind": f"{prefix}AdmissionPolicyBinding",
             "metadata": {"name": name},
             "spec": binding,

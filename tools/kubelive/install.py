@@ -65,9 +65,11 @@ def install(*values: str) -> None:
         *values,
     ]
     # --take-ownership: the CRDs may have been applied by kubectl before, as the quickstart allows.
+    # --force-conflicts: tests that took a policy's binding away have put it back, and it is theirs then.
     helm(
         "upgrade", "--install", RELEASE, str(ROOT / "charts/bulkhead"),
         "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--take-ownership",
+        "--force-conflicts",
         "--wait", "--timeout", "180s",
         *(part for value in settings for part in ("--set", value)),
     )  # fmt: skip

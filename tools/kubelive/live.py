@@ -23,11 +23,13 @@ Manifest = dict[str, Any]
 
 
 class ApiRefusal(Exception):
-    """The API server answered with an error; `status` and `message` are its own."""
+    """The API server answered with an error; `status`, `reason` and `message` are its own."""
 
     def __init__(self, method: str, path: str, status: int, body: bytes) -> None:
+        self.reason = ""
         try:
-            self.message = str(json.loads(body).get("message", ""))
+            said = json.loads(body)
+            self.reason, self.message = str(said.get("reason", "")), str(said.get("message", ""))
         except ValueError:
             self.message = body.decode(errors="replace")[:500]
         super().__init__(f"{method} {path}: {status} {self.message}")

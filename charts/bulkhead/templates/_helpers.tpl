@@ -45,3 +45,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $image.repository -}}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default (index . 1) }}{{ end -}}
 {{- end -}}
+
+{{/* Workspaces that have one of these digits in that place: peers of a ClusterNetworkPolicy. */}}
+{{- define "bulkhead.beltPeers" -}}
+{{- $place := .place -}}
+{{- range .digits }}
+- namespaces:
+    matchLabels:
+      app.kubernetes.io/managed-by: bulkhead
+      bulkhead.dev/belt-{{ $place }}: {{ . | quote }}
+{{- end }}
+{{- end -}}

@@ -163,8 +163,8 @@ class Reason(Documented):
     REVOCATION_PENDING = (
         "RevocationPending",
         (
-            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message names "
-            "the pod. It is asked again each second."
+            "spec.sessionEpoch was raised and a gateway that serves has not confirmed it yet; the message "
+            "names the pod. It is asked again each second."
         ),
     )
     GUARD_WAITING = (
@@ -211,4 +211,11 @@ class Reason(Documented):
     API_ERROR = (
         "ApiError",
         "The API server refuses or fails a request; the message has its words. Tried again.",
+    )
+    INTERNAL_ERROR = (
+        "InternalError",
+        (
+            "The operator failed in a way that nobody foresaw: a bug. Its log has the traceback; it tries "
+            "again. Other workspaces are not affected."
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bulkhead import quantity
 from bulkhead.api.base import ApiModel
@@ -27,7 +27,7 @@ PodSet = tuple[str, int, Resources]  # what, how many, what each may use
 
 def merged_quota(wanted: Quota | None, class_default: Quota, ceilings: Quota) -> Quota:
     """Every key filled in and canonical; what comes from a default is lowered to the ceiling."""
-    merged: dict[str, str | int] = {}
+    merged: dict[str, Any] = {}
     for key in QUOTA_KEYS:
         value = getattr(wanted, key, None)
         if value is None:
@@ -37,7 +37,8 @@ def merged_quota(wanted: Quota | None, class_default: Quota, ceilings: Quota) ->
             if ceiling is not None:
                 value = min(value, ceiling, key=_amount)
         merged[key] = value if isinstance(value, int) else quantity.canonical(value)
-    return Quota.model_validate(merged)
+    # Not validated again: the API server spells 1000 cores `1k`, which the schema does not take as input.
+    return Quota.model_construct(**merged)
 
 
 def merged_limits(wanted: Limits, class_default: Limits, ceilings: Limits) -> Limits:
@@ -69,8 +70,8 @@ def merged_resources(component: str, *layers: Resources | None) -> Resources:
     Kubernetes itself does with a limit and no request.
     """
     stack = [layer for layer in (*layers, BUILTIN_RESOURCES[component]) if layer is not None]
-    requests: dict[str, str] = {}
-    limits: dict[str, str] = {}
+    requests: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for key in _RESOURCE_KEYS:
         request_layer, request = _first([layer.requests for layer in stack], key)
         limit_layer, limit = _first([layer.limits for layer in stack], key)
@@ -78,7 +79,9 @@ def merged_resources(component: str, *layers: Resources | None) -> Resources:
             request, limit = (request, request) if request_layer < limit_layer else (limit, limit)
         requests[key] = quantity.canonical(request)
         limits[key] = quantity.canonical(limit)
-    return Resources(requests=ResourceList(**requests), limits=ResourceList(**limits))
+    return Resources(
+        requests=ResourceList.model_construct(**requests), limits=ResourceList.model_construct(**limits)
+    )
 
 
 def unordered(entries: Iterable[_Model]) -> tuple[_Model, ...]:

@@ -89,6 +89,7 @@ def node_facts(node: Manifest) -> NodeFacts:
         schedulable=not spec.get("unschedulable", False),
         cpu_millicores=_amount(room, "cpu", thousandths=True),
         memory_bytes=_amount(room, "memory"),
+        ephemeral_bytes=_amount(room, "ephemeral-storage"),
         pods=_amount(room, "pods"),
         user_namespaces=_has_user_namespaces(status),
     )

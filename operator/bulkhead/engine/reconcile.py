@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,14 +18,14 @@ from bulkhead.engine.facts import DOUBTED_SECONDS
 from bulkhead.engine.gather import delivered_keys, kept_values, secret_sources, service_ips, with_written
 from bulkhead.engine.revocation import REVOKED_AGAIN_SECONDS
 from bulkhead.engine.teardown import tear_down
-from bulkhead.errors import KubeError
+from bulkhead.errors import BulkheadError, KubeError
 from bulkhead.plan.actions import Delete, Plan
 from bulkhead.plan.events import expired
 from bulkhead.plan.expiry import next_change
 from bulkhead.plan.ownership import namespace_is_ours
 from bulkhead.plan.placement import placement_problem
 from bulkhead.plan.planner import plan
-from bulkhead.plan.refusal import judge_refused
+from bulkhead.plan.refusal import judge_bug, judge_refused
 from bulkhead.plan.verdict import accept, judge
 from bulkhead.render.render import render
 from bulkhead.render.secrets import copied_secret
@@ -115,8 +116,21 @@ class Reconciler:
             return None
         parts.fleet.see(live)
         workspace = parse_workspace(live)
+        try:
+            return await self._advance(workspace, classes, since)
+        except BulkheadError:
+            raise
+        except Exception as error:  # a bug: its user sees no log, so it stands on the object as well
+            with contextlib.suppress(BulkheadError):
+                await self._own_up(workspace, error)
+            raise
+
+    async def _advance(
+        self, workspace: ParsedWorkspace, classes: Mapping[str, LiveClass], since: int
+    ) -> float | None:
+        parts = self._parts
         if workspace.deletion_timestamp is not None:
-            parts.deadlines.set(key, None)
+            parts.deadlines.set(workspace.name, None)
             return await tear_down(parts, workspace, self._executor())
         resolved = self._resolve(workspace, classes)
         if not isinstance(resolved, Effective):
@@ -154,6 +168,16 @@ class Reconciler:
             cls_name=cls_name,
             cls_spec=cls_spec,
             sandbox_image=self._parts.base.sandbox_image,
+        )
+
+    async def _own_up(self, workspace: ParsedWorkspace, error: Exception) -> None:
+        """Only the error's kind: its words could quote anything."""
+        now = self._parts.clock.now()
+        await self._report(
+            workspace,
+            judge_bug(
+                type(error).__name__, previous=workspace.status, generation=workspace.generation, now=now
+            ),
         )
 
     async def _refuse(

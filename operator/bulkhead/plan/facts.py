@@ -33,6 +33,7 @@ class NodeFacts:
     schedulable: bool = True  # not cordoned
     cpu_millicores: int = 0
     memory_bytes: int = 0
+    ephemeral_bytes: int = 0  # 0: the node does not say
     pods: int = 0
     # status.runtimeHandlers[name == ""].features.userNamespaces; a node that does not say cannot.
     user_namespaces: bool = False

@@ -71,12 +71,16 @@ def quota_beyond_nodes(effective: Effective, facts: ClusterFacts | None) -> str:
 def _beyond(quota: Quota, nodes: Sequence[NodeFacts]) -> list[str]:
     cpu = sum(node.cpu_millicores for node in nodes)
     memory = sum(node.memory_bytes for node in nodes)
+    disk = sum(node.ephemeral_bytes for node in nodes)
     pods = sum(node.pods for node in nodes)
     found: list[str] = []
-    if quota.cpu is not None and quantity.millicores(quota.cpu) > cpu:
-        found.append(f"cpu {quota.cpu} of {quantity.format_millicores(cpu)}")
+    if quota.cpu is not None and (wanted := quantity.millicores(quota.cpu)) > cpu:
+        found.append(f"cpu {quantity.format_millicores(wanted)} of {quantity.format_millicores(cpu)}")
     if quota.memory is not None and quantity.whole(quota.memory) > memory:
         found.append(f"memory {quota.memory} of {quantity.format_bytes(memory)}")
+    asked = quota.ephemeral_storage
+    if disk and asked is not None and quantity.whole(asked) > disk:
+        found.append(f"ephemeralStorage {asked} of {quantity.format_bytes(disk)}")
     if quota.pods is not None and quota.pods > pods:
         found.append(f"pods {quota.pods} of {pods}")
     return found

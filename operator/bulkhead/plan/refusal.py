@@ -1,4 +1,4 @@
-"""What to say when there is nothing to render: a spec that can never work, or a workspace on its way out."""
+"""What to say without evidence: a spec that can never work, a workspace on its way out, a bug of ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bulkhead.plan.actions import Plan
     from bulkhead.plan.observed import Observed
 
-__all__ = ["judge_refused", "judge_teardown"]
+__all__ = ["judge_bug", "judge_refused", "judge_teardown"]
 
 _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 _PATIENCE: Final = timedelta(seconds=15)  # beyond the grace periods that deletion timestamps already include
@@ -48,6 +48,24 @@ def judge_refused(
     is_news = before is None or before.status is not _TRUE or before.message != message
     events = (EventRecord(EventReason.INVALID_SPEC, message),) if is_news else ()
     return Verdict(status=status, events=events)
+
+
+def judge_bug(kind: str, *, previous: WorkspaceStatus, generation: int, now: datetime) -> Verdict:
+    """Not Ready, because the operator itself failed; what was said of the layers stays as it was."""
+    message = f"the operator met a bug ({kind}), its log has the traceback; tried again"
+    findings = {
+        ConditionType.READY: Finding(_FALSE, Reason.INTERNAL_ERROR, message),
+        ConditionType.RECONCILING: Finding(_TRUE, Reason.INTERNAL_ERROR, message),
+        ConditionType.STALLED: Finding(_FALSE, Reason.INTERNAL_ERROR),
+    }
+    status = previous.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": previous.phase or "Provisioning",
+            "conditions": merged(previous, findings, generation=generation, now=now),
+        }
+    )
+    return Verdict(status=status)
 
 
 def judge_teardown(

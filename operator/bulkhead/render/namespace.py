@@ -42,6 +42,7 @@ def namespace(effective: Effective, context: RenderContext) -> Manifest:
             "labels": {
                 **labels(effective),
                 **POD_SECURITY_LABELS,
+                **names.belt_labels(namespace_of(effective)),
                 names.ISOLATION_LABEL: str(effective.isolation.level),
             },
             "annotations": _for_admission(effective, context),

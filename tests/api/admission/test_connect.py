@@ -70,7 +70,7 @@ def test_no_debug_container_joins_a_gateway(admin: Live, space: str) -> None:
     outcome = request.by(admin)
 
     assert outcome.status == 403
-    assert outcome.policy in {POLICY, "bulkhead-managed-objects"}
+    assert outcome.policy in {POLICY, "bulkhead-managed-objects", "bulkhead-tenant-pods"}
 
 
 @pytest.mark.parametrize("sub", IN_A_POD)

@@ -181,7 +181,8 @@ def test_nobody_enters_a_guard(
     where = spaces["Baseline"]
     live = where.lead if user == "lead" else request.getfixturevalue(user)
     name = f"entered-{door}-{user}"
-    where.lead.create(pod(where, compliant(), name))
+    gate = {"schedulingGates": [{"name": "bulkhead.test/never"}]}
+    where.lead.create(pod(where, compliant() | gate, name))
     path = f"/api/v1/namespaces/{where.name}/pods/{name}/{door}?container="
 
     with pytest.raises(ApiRefusal) as refused:
@@ -191,7 +192,7 @@ def test_nobody_enters_a_guard(
 
     assert 403 == refused.value.status
     assert "nobody enters the guard of a pod" in refused.value.message
-    # The control gets as far as looking for the node, which this pod does not have yet.
+    # The control gets as far as looking for the node, which this pod never has.
     assert 400 == control.value.status
     assert "does not have a host assigned" in control.value.message
 

@@ -63,6 +63,8 @@ MALFORMED_NAMESPACES: dict[str, tuple[Callable[[Manifest], object], str]] = {
     "name not in hexadecimal": (named("bh-fences-0000g"), "is called bh-<workspace>"),
     "client of gateways": (labelled("bulkhead.dev/gateway-client", "true"), "bulkhead.dev/gateway-client"),
     "sidecars injected": (labelled("istio-injection", "enabled"), "istio-injection"),
+    "no belt": (labelled("bulkhead.dev/belt-4", None), "bulkhead.dev/belt-0 to -9"),
+    "the belt of another": (labelled("bulkhead.dev/belt-9", "1"), "bulkhead.dev/belt-0 to -9"),
     **{f"without {label}": (labelled(label, None), "pod-security") for label in PSA},
     "baseline pods": (labelled("pod-security.kubernetes.io/enforce", "baseline"), "pod-security"),
     "an old release's rules": (
@@ -108,6 +110,8 @@ CHANGES_OF_A_NAMESPACE: dict[str, tuple[Manifest, str]] = {
     "another workspace": ({"labels": {"bulkhead.dev/workspace": "other"}}, "is called bh-<workspace>"),
     "privileged": ({"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}, "pod-security"),
     "client": ({"labels": {"bulkhead.dev/gateway-client": "true"}}, "bulkhead.dev/gateway-client"),
+    "no belt": ({"labels": {"bulkhead.dev/belt-0": None}}, "bulkhead.dev/belt-0 to -9"),
+    "a belt more": ({"labels": {"bulkhead.dev/belt-10": "0"}}, "no label bulkhead.dev/belt-10"),
     "no owner": ({"ownerReferences": None}, "owned by the TenantWorkspace"),
 }
 

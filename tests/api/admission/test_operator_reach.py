@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.admission import ADMITTED, Request, ask, at, create, delete, in_space, made, merge
+from support.admission import ADMITTED, Request, apply, ask, at, create, delete, in_space, made, merge
 from support.fenced import FOREIGN, OWN, SPACE, UID, WORKSPACE, changed, labelled, labels, pod
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ def event(where: str = "default", **fields: Any) -> Manifest:
 
 OWN_WORK: dict[str, Request] = {
     "signing key": made(key(), "secrets"),
-    "Lease": made(lease("bulkhead-operator", OWN), "leases"),
+    # One that an operator left behind may be there.
+    "Lease": apply(
+        at("coordination.k8s.io/v1", "leases", "bulkhead-operator", namespace=OWN),
+        lease("bulkhead-operator", OWN),
+    ),
     "Event": made(event(), "events"),
     "finalizer": merge(
         at(BULKHEAD, "tenantworkspaces", WORKSPACE), {"metadata": {"finalizers": ["bulkhead.dev/teardown"]}}

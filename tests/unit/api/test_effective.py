@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.bad_specs import MODEL
 
@@ -153,6 +153,27 @@ def test_merged_quota_stays_below_the_ceiling_unless_asked(
         assert quantity.exact(merged.cpu) == quantity.exact(own)
     elif ceiling is not None:
         assert quantity.exact(merged.cpu) <= quantity.exact(ceiling)
+
+
+cores = st.from_regex(r"[0-9]{1,6}(\.[0-9]{1,3})?|[0-9]{1,9}m", fullmatch=True).filter(quantity.exact)
+sizes = st.from_regex(r"[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", fullmatch=True).filter(
+    quantity.exact
+)
+
+
+@given(cores, sizes)
+@example("1000", "1000P")
+@example("999999.999", "1024Pi")
+def test_whatever_the_schema_takes_can_be_merged(cpu: str, size: str) -> None:
+    """The API server spells 1000 cores `1k`: refused as input, it ended the reconcile in a traceback."""
+    quota = Quota.model_validate({"cpu": cpu, "memory": size, "storage": size, "ephemeralStorage": size})
+    resources = Resources.model_validate({"limits": {"cpu": cpu, "memory": size, "ephemeralStorage": size}})
+
+    merged = merged_quota(quota, Quota(), Quota())
+    one = merged_resources("tool", resources)
+
+    assert merged.cpu == one.limits.cpu == quantity.canonical(cpu)
+    assert {merged.memory, merged.storage, one.limits.ephemeral_storage} == {quantity.canonical(size)}
 
 
 def test_class_denied_ranges_come_on_top(judged: Judge) -> None:

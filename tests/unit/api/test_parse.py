@@ -107,7 +107,7 @@ def test_status_keeps_what_can_be_read() -> None:
         "namespace": {"name": "bh-acme-1", "uid": "n-1"},
         "conditions": [
             GOOD,
-            {**GOOD, "type": "AuditIntact"},
+            {**GOOD, "type": "FromTheFuture"},
             "nonsense",
             {**GOOD, "type": "Stalled", "reason": "Newer"},
         ],

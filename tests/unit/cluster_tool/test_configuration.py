@@ -16,6 +16,7 @@ from cluster.cilium import helm_values
 from cluster.engine import daemon_config, engine_environment, our_engine
 from cluster.errors import Refusal
 from cluster.kindcluster import archive_images, kind_config
+from cluster.recipes import recipes
 from cluster.report import WORLD, cluster_environment, render_exports
 from cluster.settings import (
     AUDIT_LOG,
@@ -89,6 +90,12 @@ def test_cilium_touches_no_cgroup_of_the_machine_in_either_mode() -> None:
         values = helm_values(ours=ours)
         assert ("false", "false") == (values["kubeProxyReplacement"], values["socketLB.enabled"])
     assert "false" == helm_values(ours=True)["operator.enabled"]
+
+
+def test_both_modes_enforce_the_policies_that_tests_send_packets_against() -> None:
+    """Where agents do not look at ClusterNetworkPolicy, the belt's test fails for the cluster's sake."""
+    assert {"true"} == {helm_values(ours=ours)["k8sClusterNetworkPolicy.enabled"] for ours in (True, False)}
+    assert recipes().policy_api.startswith("v0.2."), "v1alpha2, which the chart writes"
 
 
 def test_the_environment_puts_our_tools_first_and_only_once() -> None:

@@ -33,7 +33,12 @@ async def test_the_few_facts_of_a_node_are_kept() -> None:
                 ],
             },
             status={
-                "allocatable": {"cpu": "1930m", "memory": "7Gi", "pods": "110"},
+                "allocatable": {
+                    "cpu": "1930m",
+                    "memory": "7Gi",
+                    "pods": "110",
+                    "ephemeral-storage": "18242267924",
+                },
                 "runtimeHandlers": [
                     {"name": "runsc", "features": {"userNamespaces": False}},
                     {"name": "", "features": {"userNamespaces": True}},
@@ -53,6 +58,7 @@ async def test_the_few_facts_of_a_node_are_kept() -> None:
         schedulable=False,
         cpu_millicores=1930,
         memory_bytes=7 * 1024**3,
+        ephemeral_bytes=18242267924,
         pods=110,
         user_namespaces=True,
     )

@@ -161,6 +161,26 @@ async def test_a_spec_that_is_no_spec_is_a_condition(engine: Engine) -> None:
     assert engine.api.condition("acme", "Stalled") == ("True", "InvalidSpec")
 
 
+async def test_a_bug_is_owned_up_to_on_the_workspace_that_met_it(engine: Engine) -> None:
+    """Its user sees no log of ours; a workspace that says nothing at all looks as if nobody worked."""
+    engine.api.make_class()
+    engine.api.make_workspace("acme", SPEC)
+    await engine.settle()
+    gateway = engine.api.store.objects["Deployment", engine.namespace(), "gateway"]
+    gateway["status"] = "planted-value in a form that nobody foresaw"
+    with pytest.raises(AttributeError):
+        await engine.reconcile()
+    said = str(engine.api.workspace("acme")["status"])
+    owned_up = engine.api.condition("acme", "Ready")
+    gateway["status"] = {}
+    await engine.settle()
+
+    assert owned_up == ("False", "InternalError")
+    assert "AttributeError" in said
+    assert "planted-value" not in said
+    assert engine.api.condition("acme", "Ready") == ("True", "Ready")
+
+
 async def test_an_edit_that_cannot_work_leaves_what_runs(engine: Engine) -> None:
     """A typo in an edit must not take a tenant down."""
     engine.api.make_class()

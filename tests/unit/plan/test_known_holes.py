@@ -1,6 +1,7 @@
 """Holes that others had and fixed, or had when they were looked at: each test is named after its source.
 
-Only what pure code decides is here; what the API server must refuse is tested against a real one.
+Only what pure code decides is here. docs/security/known-holes.md lists them all, with the tests elsewhere and
+with the reason where a hole cannot be ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from support.verdicts import FALSE, NEW, judged, ready_store, said
 from bulkhead import names
 from bulkhead.api.conditions import ConditionType as Kind
 from bulkhead.api.conditions import Reason
+from bulkhead.api.parse import parse_workspace
 from bulkhead.api.workspace import Quota
 from bulkhead.errors import Unavailable
 from bulkhead.plan.actions import Delete
@@ -256,6 +258,40 @@ def test_agentic_operator_core_a_rotated_secret_reaches_the_workspace() -> None:
 
     assert copies[0] != copies[1]
     assert pods[0] != pods[1]
+
+
+def test_agentic_operator_core_no_account_of_a_workspace_has_rights() -> None:
+    """Its tenants' service account read every Secret of the namespace that they had named."""
+    bound = [
+        (subject["kind"], subject["name"], subject.get("namespace"))
+        for each in render(SPEC, context(SPEC)).manifests
+        if each["kind"] == "RoleBinding"
+        for subject in each["subjects"]
+    ]
+
+    assert [("ServiceAccount", "bulkhead-operator", OPERATOR_NAMESPACE)] == [
+        subject for subject in bound if subject[0] == "ServiceAccount"
+    ]
+    assert len(bound) == 1 + len(SPEC.access)
+
+
+@pytest.mark.parametrize("amount", ["two", "", "1e400", "1Zi", "-1", "NaN", "9" * 400])
+def test_agentic_operator_core_a_bad_quantity_is_a_violation(amount: str) -> None:
+    """One bad string, parsed by a call that panics, and no tenant was reconciled any more."""
+    stored = {
+        "metadata": {
+            "name": "acme",
+            "uid": UID,
+            "creationTimestamp": "2026-11-01T08:00:00Z",
+            "generation": 1,
+        },
+        "spec": {"quota": {"memory": amount}},
+    }
+
+    violations = parse_workspace(stored).spec
+
+    assert isinstance(violations, tuple)
+    assert {violation.field for violation in violations} == {"spec.quota.memory"}
 
 
 def test_agentic_operator_core_a_failure_is_told() -> None:

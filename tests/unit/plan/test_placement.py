@@ -24,6 +24,7 @@ from support.verdicts import FALSE, TRUE, condition, events, judged, said
 from bulkhead.api.conditions import ConditionType as Kind
 from bulkhead.api.conditions import Reason
 from bulkhead.api.events import EventReason
+from bulkhead.api.merge import merged_quota
 from bulkhead.api.workspace import Quota
 from bulkhead.api.workspace_class import Toleration
 from bulkhead.plan.actions import Apply
@@ -217,6 +218,22 @@ def test_a_quota_beyond_all_nodes_is_told_once_and_harms_nothing() -> None:
     )
     assert EventReason.QUOTA_EXCEEDS_NODES in events(first)
     assert EventReason.QUOTA_EXCEEDS_NODES not in events(again)
+
+
+def test_cores_are_told_as_people_write_them() -> None:
+    """The merged quota has the API server's spelling, 3k."""
+    spec = effective(quota=merged_quota(Quota(cpu="3000"), Quota(), Quota()))
+
+    assert "cpu 3000 of 8" in quota_beyond_nodes(spec, CLUSTER)
+
+
+def test_disk_counts_where_nodes_say_how_much_they_have() -> None:
+    """A key of the quota like the others; a node that names none would make every quota too large."""
+    spec = effective(quota=Quota(ephemeral_storage="41Gi"))
+    nodes = tuple(replace(node, ephemeral_bytes=20 * 1024**3) for node in CLUSTER.nodes)
+
+    assert quota_beyond_nodes(spec, replace(CLUSTER, nodes=nodes)).endswith(": ephemeralStorage 41Gi of 40Gi")
+    assert quota_beyond_nodes(spec, CLUSTER) == ""
 
 
 def test_only_fitting_nodes_count_for_the_quota() -> None:

@@ -5,7 +5,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
+from bulkhead_sandbox.serve import listening
 from bulkhead_wire.keys import SigningKey, jwks_json
 
 if TYPE_CHECKING:
@@ -57,6 +59,33 @@ async def test_tools_are_listed_with_the_functions_that_may_be_used(world: World
         "files": ["file_read", "file_write"],
     }
     assert answer.json["tools"][0]["functions"][0]["input_schema"]["required"] == ["argv"]
+
+
+ELSEWHERE = ("Host", "Forwarded", "X-Forwarded-Host", "X-Original-URL", "X-Sandbox-ID", "X-Sandbox-Namespace")
+
+
+@pytest.mark.parametrize("header", ELSEWHERE)
+async def test_agent_sandbox_755_no_header_says_where_a_call_goes(world: World, header: str) -> None:
+    """Its router forwarded to any name that a header gave: the way into everything that it could reach."""
+    seen: list[str] = []
+
+    async def catch_all(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.Response()
+
+    elsewhere = web.Application()
+    elsewhere.router.add_route("*", "/{path:.*}", catch_all)
+    async with listening((elsewhere, 0), host="127.0.0.1", drain_seconds=0) as (port,):
+        place = f"127.0.0.1:{port}"
+        answer = await world.ask(
+            "POST",
+            "/v1/tools/shell",
+            world.token(SHELL),
+            headers={header: f"host={place}" if header == "Forwarded" else place},
+            json={"tool": "shell_exec", "arguments": {"argv": ["echo", "here"]}},
+        )
+    assert answer.json["structured"]["stdout"] == "here\n"
+    assert seen == []
 
 
 BAD_AUTHORIZATION: dict[str, list[str]] = {

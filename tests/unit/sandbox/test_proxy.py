@@ -278,6 +278,24 @@ async def test_tunnel_to_a_host_carries_tls_only(out: Out) -> None:
     assert out.reasons == ["not-tls"]
 
 
+async def test_a_name_that_is_hidden_is_not_taken_on_trust(out: Out) -> None:
+    """Encrypted Client Hello: the name in clear is a front, the one that counts is inside."""
+    front = NAME.encode()
+    names = (len(front) + 3).to_bytes(2, "big") + b"\0" + len(front).to_bytes(2, "big") + front
+    extensions = b"".join(
+        kind.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body
+        for kind, body in ((0, names), (0xFE0D, b"x"))
+    )
+    inner = (
+        b"\x03\x03" + bytes(32) + b"\0\0\x02\x13\x01\x01\0" + len(extensions).to_bytes(2, "big") + extensions
+    )
+    message = b"\x01" + len(inner).to_bytes(3, "big") + inner
+    async with out.connect(f"{NAME}:{out.plain_port}") as tunnel:
+        tunnel.writer.write(b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)
+        assert await tunnel.reader.read() == bytes((21, 3, 3, 0, 2, 2, 49))
+    assert out.reasons == ["name-hidden"]
+
+
 async def test_listed_range_may_speak_anything(out: Out) -> None:
     """Databases by address would not be reachable."""
     async with out.connect(f"{HOST}:{out.plain_port}") as tunnel:

@@ -7,6 +7,7 @@ DENIED = "203.0.113.20"
 MODEL = "203.0.113.30"
 DNS = "203.0.113.53"
 METADATA = "169.254.169.254"
+LINK_LOCAL = "169.254.20.10"  # where some clusters have a DNS cache on every node
 PRIVATE = "10.254.0.10"
 
 ZONE = "world.test"
@@ -16,6 +17,7 @@ NAMES = {
     f"model-stand-in.{ZONE}": (MODEL,),
     f"dns.{ZONE}": (DNS,),
     f"metadata.{ZONE}": (METADATA,),
+    f"link-local.{ZONE}": (LINK_LOCAL,),
     f"private.{ZONE}": (PRIVATE,),
     # A public-looking name that leads to a private address, as an attacker's own DNS server would answer.
     f"rebind.{ZONE}": (PRIVATE,),
