@@ -38,6 +38,15 @@ class MemoryTrail:
         """Until it is told to fail."""
         return not self.fails
 
+    @property
+    def seq(self) -> int:
+        """Of the last record."""
+        return len(self.records_made) - 1
+
+    def lag_seconds(self) -> float:
+        """Memory does not let anything wait."""
+        return 0.0
+
     async def begin(self, event: str, /, **fields: Any) -> int:
         """The number of the record."""
         return self._add(event, "begin", "allow", fields)
@@ -54,7 +63,7 @@ class MemoryTrail:
 
     async def head(self) -> MemoryHead:
         """Where it ends now."""
-        return MemoryHead(len(self.records_made) - 1)
+        return MemoryHead(self.seq)
 
     async def records(self, after_seq: int, limit: int) -> list[bytes]:
         """As lines."""

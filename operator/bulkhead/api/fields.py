@@ -38,6 +38,7 @@ __all__ = [
     "Port",
     "SecretKey",
     "Size",
+    "SomeLabels",
     "TaintKey",
     "TenantId",
     "UrlPath",
@@ -198,8 +199,10 @@ EnvName = Annotated[
     Field(min_length=1, max_length=128, pattern=_ENV_PATTERN, json_schema_extra=cel.ENV_NAME),
     AfterValidator(_unreserved_env),
 ]
-LabelMap = Annotated[
-    dict[str, Annotated[str, Field(max_length=63)]],
-    Field(max_length=16, json_schema_extra=cel.LABEL_MAP),
+_Labels = dict[str, Annotated[str, Field(max_length=63)]]
+LabelMap = Annotated[_Labels, Field(max_length=16, json_schema_extra=cel.LABEL_MAP), AfterValidator(_labels)]
+SomeLabels = Annotated[  # an empty selector would mean everything
+    _Labels,
+    Field(min_length=1, max_length=16, json_schema_extra=cel.LABEL_MAP),
     AfterValidator(_labels),
 ]

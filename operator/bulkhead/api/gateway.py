@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 _Rate = Annotated[int, Field(ge=1, le=10**12)]
-_Labels = Annotated[fields.LabelMap, Field(min_length=1)]
 
 
 class Rates(ApiModel):
@@ -68,11 +67,11 @@ class ModelChoice(ApiModel):
 class ModelPods(ApiModel):
     """Pods behind a model's URL, by the labels of their namespace and their own; all must match."""
 
-    namespace_labels: _Labels
+    namespace_labels: fields.SomeLabels
     """Labels of the namespace, at least one, such as `kubernetes.io/metadata.name: models`. A workspace's
     namespace never counts."""
 
-    pod_labels: _Labels
+    pod_labels: fields.SomeLabels
     """Labels of the pods, at least one."""
 
     port: fields.Port

@@ -338,6 +338,7 @@ class Operator:
             ),
             use=use,
             expirer=Expirer(client, GatewayActivity(door)),
+            door=door,
             revocations=Revocations(door),
             reporter=reporter,
             echoes=self._echoes,

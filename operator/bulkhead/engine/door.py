@@ -59,6 +59,10 @@ class _Keys:
 class Door(Protocol):
     """Where questions to gateways go; a fake in tests."""
 
+    def forget(self, uid: str) -> None:
+        """The workspace is gone: its keys are not kept."""
+        ...
+
     async def gateway_key(self, uid: str) -> VerifyKey | None:
         """The public key by which that workspace's gateway signs its audit log; None: not known."""
         ...

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bulkhead.engine.classes import ClassReconciler
     from bulkhead.engine.clock import Clock
     from bulkhead.engine.deadlines import Deadlines
+    from bulkhead.engine.door import Door
     from bulkhead.engine.echoes import Echoes
     from bulkhead.engine.expire import Expirer, Expiry
     from bulkhead.engine.facts import FactsSource
@@ -78,6 +79,7 @@ class Parts:
     classes: ClassReconciler
     use: ClassUse
     expirer: Expirer
+    door: Door
     revocations: Revocations
     reporter: Reporter
     echoes: Echoes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkhead import names
+from bulkhead.engine.erasure import erase_conversations
 from bulkhead.plan.refusal import judge_teardown
 from bulkhead.plan.teardown import teardown
 from bulkhead.telemetry import logs
@@ -29,6 +30,8 @@ async def tear_down(parts: Parts, workspace: ParsedWorkspace, executor: Executor
     if names.FINALIZER not in workspace.finalizers:
         return None  # ours is off already: another's finalizer holds the object, nothing of ours is left
     observed, steps = await _look(parts, workspace)
+    if observed.signing_key_uid is not None:  # the first step takes it, and with it the way to ask
+        await erase_conversations(parts.door, workspace.uid, observed.pods)
     failure = None
     for _ in range(_ROUNDS):
         if steps.empty:
@@ -60,6 +63,7 @@ async def tear_down(parts: Parts, workspace: ParsedWorkspace, executor: Executor
     )
     parts.reporter.events(workspace, verdict.events)
     parts.revocations.forget(workspace.uid)
+    parts.door.forget(workspace.uid)
     if workspace.deletion_timestamp is not None:
         seconds = max(0.0, (now - workspace.deletion_timestamp).total_seconds())
         parts.metrics.teardown_duration.observe(seconds)

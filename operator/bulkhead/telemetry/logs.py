@@ -44,6 +44,10 @@ class LogEvent(Documented):
     WORKSPACE_TORN_DOWN = "workspace.torn_down", "Nothing of it is left; the finalizer was taken off."
     CLASS_CHANGED = "class.changed", "A reconcile wrote the status or the finalizer of a WorkspaceClass."
     KEY_EXCHANGED = "key.exchanged", "One step of the exchange of a workspace's signing key was taken."
+    MEMORY_NOT_ERASED = (
+        "memory.not_erased",
+        "At teardown no gateway confirmed that conversations are overwritten; the volume goes all the same.",
+    )
     KEY_NOT_EXCHANGED = "key.not_exchanged", "The Secret of a signing key cannot be written; tried again."
     FACTS_UNKNOWN = "facts.unknown", "Nodes or RuntimeClasses cannot be read; what depends on them waits."
     DRIFT_REPAIRED = "drift.repaired", "An object that somebody had edited or deleted is as declared again."

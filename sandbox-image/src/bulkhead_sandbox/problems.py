@@ -41,7 +41,12 @@ class Slug(Enum):
     NOT_FOUND = ("not-found", 404, "There is nothing here", "Look at what the session may use.")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here", "Use another method.")
     TOO_SLOW = ("too-slow", 408, "The request took too long to arrive", "Send it faster.")
-    SESSION_EXISTS = ("session-exists", 409, "The session is there already", "Use it, or delete it first.")
+    SESSION_EXISTS = (
+        "session-exists",
+        409,
+        "The token has opened one already",
+        "Use that one, or get a new token.",
+    )
     BODY_TOO_LARGE = ("body-too-large", 413, "The request is too large", "Send less.")
     CONTEXT_TOO_LARGE = (
         "context-too-large",
@@ -100,7 +105,6 @@ class Slug(Enum):
         "Limits cannot be kept",
         "Try again; nothing is done beyond counting.",
     )
-    DRAINING = ("draining", 503, "This gateway is closing", "Try again; another one takes over.")
     NOT_READY = ("not-ready", 503, "This gateway cannot serve yet", "Try again soon.")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The service behind took too long", "Try again.")
     TOOL_TIMEOUT = ("tool-timeout", 504, "The tool took too long", "Ask for less, or allow more time.")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bulkhead.engine.activity import Activity
     from bulkhead.kube.client import KubeClient
     from bulkhead.kube.events import Happening
+    from bulkhead_wire.keys import VerifyKey
 
 OPERATOR_NAMESPACE = "bulkhead-system"
 KEY_AGE_SECONDS = 720 * 3600.0
@@ -52,15 +53,27 @@ class FakeActivity:
 
 @dataclass
 class FakeDoor:
-    """Gateways that take every epoch, but for those at the addresses of `deaf`."""
+    """Gateways that do as they are told, but for those at the addresses of `deaf`."""
 
     deaf: set[str] = field(default_factory=set)
     epochs: list[tuple[str, int]] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    def forget(self, uid: str) -> None:
+        self.forgotten.append(uid)
+
+    async def gateway_key(self, _uid: str) -> VerifyKey | None:
+        raise AssertionError("no reconcile looks at audit logs")
 
     async def ask(self, _uid: str, host: str, path: str, **request: Any) -> Reply | None:
-        assert (path, request["method"]) == ("/internal/v1/epoch", "POST")
+        assert request["method"] == "POST"
         if host in self.deaf:
             return None
+        if path == "/internal/v1/erase":
+            self.erased.append(host)
+            return Reply(200, b'{"users":1}')
+        assert path == "/internal/v1/epoch"
         self.epochs.append((host, request["body"]["epoch"]))
         return Reply(200, json.dumps(request["body"]).encode())
 
@@ -99,6 +112,7 @@ class Engine:
             ),
             use=use,
             expirer=Expirer(client, self.activity),
+            door=self.door,
             revocations=Revocations(self.door),
             reporter=reporter,
             echoes=self.echoes,

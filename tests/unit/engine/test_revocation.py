@@ -12,6 +12,8 @@ from bulkhead.engine.revocation import Revocations
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import Engine
 
+    from bulkhead_wire.keys import VerifyKey
+
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -137,6 +139,12 @@ async def test_only_the_epoch_itself_confirms(reply: Reply | None) -> None:
     """Whatever listens at the address must say that it has done it."""
 
     class Door:
+        def forget(self, uid: str) -> None:
+            raise AssertionError(uid)
+
+        async def gateway_key(self, uid: str) -> VerifyKey | None:
+            raise AssertionError(uid)
+
         async def ask(self, *_: Any, **__: Any) -> Reply | None:
             return reply
 

@@ -8,9 +8,12 @@ import pytest
 
 from bulkhead import names
 from bulkhead.errors import Unavailable
+from bulkhead.telemetry import logs
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import Engine
+
+    from bulkhead.engine.door import Reply
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -53,6 +56,50 @@ async def test_keys_go_first_and_the_namespace_last(engine: Engine) -> None:
     assert deleted[0][1].startswith("signing-key-")
     assert deleted[1] == ("Secret", "session-keys")
     assert deleted[-1][0] == "Namespace"
+
+
+def serve(engine: Engine, address: str = "198.19.0.1") -> None:
+    """Let the gateway's pod answer there."""
+    pod = engine.api.store.objects["Pod", engine.namespace(), "gateway-0"]
+    pod["status"] = {"podIP": address, "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+async def test_conversations_are_erased_before_the_key_and_the_gateway_go(engine: Engine) -> None:
+    """Afterwards nobody can be asked, and a deleted volume may keep its bytes."""
+    await made(engine)
+    engine.api.store.tick()
+    serve(engine)
+    engine.api.delete_workspace("acme")
+    deleted_before: list[int] = []
+    ask = engine.door.ask
+
+    async def asked(*where: Any, **request: Any) -> Reply | None:
+        deleted_before.append(engine.api.calls["delete", "Secret"])
+        return await ask(*where, **request)
+
+    engine.door.ask = asked  # type: ignore[method-assign]
+    uid = engine.api.workspace("acme")["metadata"]["uid"]
+    await torn_down(engine)
+
+    assert engine.door.erased == ["198.19.0.1"]
+    assert deleted_before == [0]
+    assert engine.door.forgotten == [uid]
+
+
+async def test_a_gateway_that_does_not_erase_holds_nothing_up(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The volume goes all the same; that it may keep its bytes must be known to somebody."""
+    logs.configure("info")
+    await made(engine)
+    engine.api.store.tick()
+    serve(engine)
+    engine.door.deaf.add("198.19.0.1")
+    engine.api.delete_workspace("acme")
+    await torn_down(engine)
+
+    assert {where for where in engine.api.store.objects if where[0] != names.CLASS_KIND} == set()
+    assert "memory.not_erased" in capsys.readouterr().out
 
 
 async def test_the_spec_is_not_asked(engine: Engine) -> None:

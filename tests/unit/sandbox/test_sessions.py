@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bulkhead_sandbox.gateway.state import EmbeddedState, StateFailed
 from bulkhead_wire import jws
 from bulkhead_wire.keys import SigningKey, encode_base64url
 from bulkhead_wire.operator_token import sign_operator_token
@@ -273,3 +274,18 @@ async def test_looser_limits_of_a_token_are_nothing(world: World) -> None:
     usage = (await world.ask("GET", "/v1/usage", token)).json
 
     assert usage["requests_per_minute"]["limit"] == 60
+
+
+async def test_token_that_cannot_be_remembered_opens_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a full disk, one id could stand for two tokens."""
+
+    def fails(*_: object) -> bool:
+        raise StateFailed("remember token: planted")
+
+    monkeypatch.setattr(EmbeddedState, "first_use", fails)
+    answer = await world.ask("GET", "/v1/session", world.token("session"))
+
+    assert (answer.status, answer.slug) == (503, "not-ready")
+    assert b"planted" not in answer.body

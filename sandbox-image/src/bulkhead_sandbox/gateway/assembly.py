@@ -103,6 +103,8 @@ async def assembled(
     ):
         shared = _Shared(config, keys, audit, outside, metrics, state, conversations)
         metrics.limit_debt.set_function(shared.limiter.debt_tokens)
+        metrics.audit_seq.set_function(lambda: audit.seq)
+        metrics.audit_lag.set_function(audit.lag_seconds)
         surface = Surface(
             (
                 *shared.own().routes(),

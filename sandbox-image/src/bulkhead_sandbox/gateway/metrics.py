@@ -41,6 +41,14 @@ class Metrics:
         self.security_events = Counter(
             "bulkhead_gw_security_events", "What tells of abuse.", ("kind",), registry=self.registry
         )
+        self.audit_seq = Gauge(
+            "bulkhead_gw_audit_seq", "Number of the audit log's last record.", registry=self.registry
+        )
+        self.audit_lag = Gauge(
+            "bulkhead_gw_audit_lag_seconds",
+            "How long the oldest record of the audit log waits to be written.",
+            registry=self.registry,
+        )
         self.memory_expired = Counter(
             "bulkhead_gw_memory_expired",
             "What was remembered and is erased because its time was over.",

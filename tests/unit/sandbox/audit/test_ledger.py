@@ -171,6 +171,7 @@ def test_orphans_are_closed_once(tmp_path: Path) -> None:
         later.close()
 
     assert 1 == len([record for record in records(tmp_path) if record.get("why") == "orphan"])
+    assert [] == list((tmp_path / "processes").iterdir())  # nor is there anything left to search for
 
 
 def _cut(folder: Path) -> None:
@@ -255,10 +256,14 @@ def test_the_head_tells_what_the_other_process_wrote(tmp_path: Path) -> None:
     ],
     ids=["workspace", "key"],
 )
-def test_a_foreign_log_is_not_continued(tmp_path: Path, other: tuple[Identity, SigningKey]) -> None:
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_foreign_log_is_not_continued(
+    tmp_path: Path, other: tuple[Identity, SigningKey], files: int
+) -> None:
     """A volume of another workspace, or keys that were made anew: both need somebody who knows why."""
-    first = ledger(tmp_path)
-    first.append([point()], NOW, sign=False)
+    first = ledger(tmp_path, segment_bytes=1000)
+    for _ in range(files):
+        first.append([point()] * 3, NOW, sign=False)
     first.close()
 
     who, key = other

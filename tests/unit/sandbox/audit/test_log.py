@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from support.audit_files import identity, records, report
+from support.audit_files import identity, ledger, point, records, report
 
 from bulkhead_sandbox.gateway.audit import AuditLog, content_mac, open_audit
 from bulkhead_sandbox.logs import Log
@@ -232,6 +232,37 @@ async def test_records_and_head_go_together(tmp_path: Path) -> None:
         assert [told.seq - 1, told.seq] == [orjson.loads(line)["seq"] for line in page]
         assert told.head == orjson.loads(page[-1])["hash"]
         assert told.seq == audit.seq
+
+
+async def test_records_of_the_other_process_are_given_too(tmp_path: Path) -> None:
+    """In a rolling update the reader meets either gateway, and must find the same log."""
+    async with opened(tmp_path) as audit:
+        known = audit.seq
+        other = ledger(tmp_path, "gateway-b.1")
+        other.append([point()], NOW, sign=False)
+        other.close()
+
+        assert [known + 1, known + 2] == [
+            orjson.loads(line)["seq"] for line in await audit.records(known, 500)
+        ]
+        assert 0 == audit.lag_seconds()
+
+
+async def test_the_lag_is_the_age_of_what_waits(tmp_path: Path, disk: Disk) -> None:
+    """A disk that has stopped is seen before it has failed."""
+    async with opened(tmp_path) as audit:
+        disk.open.clear()
+        first = asyncio.ensure_future(audit.begin("tool"))
+        await _turns()
+        second = asyncio.ensure_future(audit.begin("tool"))
+        await _turns()
+
+        assert audit.lag_seconds() > 0
+
+        disk.open.set()
+        await first
+        await second
+        assert 0 == audit.lag_seconds()
 
 
 def test_content_is_told_apart_by_its_key_only() -> None:

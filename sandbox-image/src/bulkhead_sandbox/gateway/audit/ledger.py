@@ -251,9 +251,10 @@ class Ledger:
             self._switch(following[0], new=False)
 
     def _begin_at(self, first: int) -> None:
-        """A file's first line says what it follows; that is for `verify` to check, over all files."""
-        for genesis in islice(lines_from(self._folder, 0), 1):
-            Verifier(workspace_uid=self._identity.workspace_uid, key=self._key.public).feed(genesis)
+        """A file's first line says what it follows; that is for `verify` to check, over all files.
+
+        Whose log it is and whose key signs it shows in each file: it begins with a checkpoint.
+        """
         self._chain = Verifier(
             workspace_uid=self._identity.workspace_uid,
             key=self._key.public,

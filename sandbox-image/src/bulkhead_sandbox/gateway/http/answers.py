@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import hdrs, web
 
+from bulkhead_sandbox.gateway.state import StateFailed
 from bulkhead_sandbox.problems import CONTENT_TYPE, Problem, Slug
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class Answers:
             if hdrs.ALLOW in error.headers:
                 response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
             return response
+        except StateFailed as failed:
+            self._log.warning(
+                "state.unavailable", error=type(failed.__cause__).__name__, request_id=request_id
+            )
+            return _problem(Problem(Slug.NOT_READY), request_id)
         except Exception as error:  # noqa: BLE001 - the outermost place: a bug must not become a stack trace
             self._log.error("gateway.failed", error=type(error).__name__, request_id=request_id)
             return _problem(Problem(Slug.INTERNAL), request_id)

@@ -34,6 +34,13 @@ class AuditLog(Trail, Protocol):
     def healthy(self) -> bool:
         """Whether records can be made."""
 
+    @property
+    def seq(self) -> int:
+        """The last record on disk."""
+
+    def lag_seconds(self) -> float:
+        """How long the oldest record waits to be written."""
+
     async def head(self) -> Head:
         """What is on the disk now."""
 

@@ -11,7 +11,6 @@ from bulkhead_sandbox.gateway.http.answers import REQUEST_ID, json_answer
 from bulkhead_sandbox.gateway.http.bodies import MAX_BODY_BYTES
 from bulkhead_sandbox.gateway.http.calls import Call, Route
 from bulkhead_sandbox.gateway.sessions import Presented
-from bulkhead_sandbox.gateway.state import StateFailed
 from bulkhead_sandbox.gateway.who import audited
 from bulkhead_sandbox.problems import Problem, Slug
 from bulkhead_wire.token import SessionClaims, TokenRefused
@@ -84,8 +83,6 @@ class Surface:
         except TokenRefused as refused:
             await self._security.token_refused(refused.reason, request_id)
             raise Problem(Slug.INVALID_TOKEN) from refused
-        except StateFailed as failed:  # a good token, but nothing could tell whether it is used twice
-            raise Problem(Slug.NOT_READY) from failed
 
     async def _note(self, problem: Problem, call: Call) -> None:
         """Put on record what tells of abuse."""
