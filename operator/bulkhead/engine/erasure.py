@@ -24,7 +24,7 @@ _OK: Final = 200
 
 
 async def erase_conversations(door: Door, uid: str, pods: Iterable[Manifest]) -> None:
-    """By the first gateway that does it: all share one volume. That none did is logged, holding nothing up."""
+    """By the first gateway that does: all share one volume. That none did is logged and holds nothing up."""
     serving = serving_gateways(pods, uid)
     for pod in serving:
         reply = await door.ask(uid, pod["status"]["podIP"], _PATH, method="POST")
