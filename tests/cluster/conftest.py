@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.levels import FRUGAL
 from support.stories import Scene, beside
 
 from kubelive import Live, Ref, kubectl, wait_until
@@ -98,7 +99,7 @@ def bulkhead(live: Live) -> None:
             "kind": "WorkspaceClass",
             "metadata": {"name": "cluster-tests"},
             "spec": {
-                "defaults": {"lifecycle": {"ttl": "1h"}},
+                "defaults": {"lifecycle": {"ttl": "1h"}, "resources": FRUGAL},
                 "ceilings": {"ttl": "2h", "tools": 4, "quota": {"pods": 40}},
                 "allowed": {
                     "images": ["registry.invalid/*"],

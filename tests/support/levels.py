@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADMIN",
+    "FRUGAL",
     "LEVELS",
     "PATIENCE_SECONDS",
     "SOURCES",
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 Manifest = dict[str, Any]
+# A test node has two cores, and other tests' twenty workspaces must fit beside these.
+FRUGAL: Final[Manifest] = {
+    each: {"requests": {"cpu": "10m"}} for each in ("gateway", "egress", "runtime", "tool")
+}
 LEVELS: Final = ("Baseline", "UserNamespace", "Sandboxed")
 ADMIN: Final = "levels-admin"  # has role admin in every workspace of these tests, and no other right
 PATIENCE_SECONDS: Final = 180.0  # many pods at once on a small machine
@@ -74,7 +79,7 @@ def class_manifest(name: str, **spec: object) -> Manifest:
         "kind": "WorkspaceClass",
         "metadata": {"name": name},
         "spec": {
-            "defaults": {"lifecycle": {"ttl": "2h"}},
+            "defaults": {"lifecycle": {"ttl": "2h"}, "resources": FRUGAL},
             "ceilings": {"ttl": "4h", "tools": 4},
             "allowed": {"egressHosts": ["*.world.test"]},
             "gateway": {"clients": [{"namespaceLabels": {"bulkhead.dev/gateway-client": "true"}}]},
