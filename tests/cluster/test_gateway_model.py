@@ -35,6 +35,7 @@ class Tenant:
     url: str
     ca: str | None
     proxy: str
+    opened: list[httpx.Client]
 
     def client(
         self, *scopes: str, user: str = "alice", of: str | None = None, role: str = "user"
@@ -43,6 +44,7 @@ class Tenant:
         signed = token(of or self.name, user=user, scopes=scopes or ("chat", "embed"), role=role)
         context = ssl.create_default_context(cadata=self.ca) if self.ca else None
         http = httpx.Client(proxy=self.proxy, verify=context or True, timeout=30)
+        self.opened.append(http)
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=signed, max_retries=0, http_client=http)
 
 
@@ -76,8 +78,11 @@ def tenants(live: Live, backend: Backend, models: ModelServer) -> Iterator[tuple
         made = []
         for name in names:
             gateway = ready(live, name)["status"]["gateway"]
-            made.append(Tenant(name, gateway["url"], gateway.get("caBundle"), proxy))
+            made.append(Tenant(name, gateway["url"], gateway.get("caBundle"), proxy, []))
         yield made[0], made[1]
+        for tenant in made:
+            for http in tenant.opened:
+                http.close()
     for name in names:
         live.delete(Ref("TenantWorkspace", name))
 

@@ -36,21 +36,39 @@ def pump(one, other):
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+def forward(client, other, data):
+    try:
+        while data:
+            line, rest = data.split(b"\\r\\n", 1) if b" http://" in data[:32] else (b"", data)
+            if line:
+                method, target, version = line.split(b" ")
+                path = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
+                rest = b" ".join((method, path, version)) + b"\\r\\n" + rest
+            other.sendall(rest)
+            data = client.recv(65536)
+    except OSError:
+        pass
 def serve(client):
     head = b""
     while b"\\r\\n\\r\\n" not in head and (data := client.recv(4096)):
         head += data
-    host, _, port = head.split(b" ")[1].decode().rpartition(":")
+    method, target, _ = head.decode("latin-1").split(" ", 2)
+    plain = method != "CONNECT"  # http://host:port/path, sent on as it is but for the first line
+    authority, _, path = target.removeprefix("http://").partition("/")
+    host, _, port = authority.rpartition(":")
     try:
-        target = socket.create_connection((host, int(port)), timeout=10)
+        other = socket.create_connection((host, int(port)), timeout=10)
     except OSError:
         client.sendall(b"HTTP/1.1 502 Bad Gateway\\r\\n\\r\\n")
         client.close()
         return
-    target.settimeout(None)
-    client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
-    threading.Thread(target=pump, args=(client, target), daemon=True).start()
-    pump(target, client)
+    other.settimeout(None)
+    if plain:  # the client opens one connection a gateway, so each further head goes to the same one
+        threading.Thread(target=forward, args=(client, other, head), daemon=True).start()
+    else:
+        client.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        threading.Thread(target=pump, args=(client, other), daemon=True).start()
+    pump(other, client)
 listener = socket.create_server(("127.0.0.1", {_PORT}))
 print("listening", flush=True)
 threading.Thread(target=lambda: (sys.stdin.read(), __import__("os")._exit(0)), daemon=True).start()
@@ -74,16 +92,24 @@ def connect_proxy(backend: Backend) -> Iterator[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    said: list[str] = []
+    readers = [
+        threading.Thread(target=_collect, args=(stream, said))
+        for stream in filter(None, (inside.stdout, forward.stdout))
+    ]
+    for reader in readers:
+        reader.start()
     try:
-        said: list[str] = []
-        for stream in filter(None, (inside.stdout, forward.stdout)):
-            threading.Thread(target=_collect, args=(stream, said), daemon=True).start()
         wait_until("the proxy in the backend's pod", lambda: "listening\n" in said, timeout_seconds=30)
         yield f"http://127.0.0.1:{wait_until('a forwarded port', lambda: _port(said), timeout_seconds=30)}"
     finally:
         for process in (inside, forward):
-            process.terminate()
+            process.kill()
             process.wait(timeout=10)
+        for reader in readers:
+            reader.join()
+        for stream in filter(None, (inside.stdin, inside.stdout, forward.stdout)):
+            stream.close()
 
 
 def _collect(stream: IO[str], said: list[str]) -> None:
