@@ -231,6 +231,7 @@ def _wiped(at: Scene) -> None:
     uid = live.get(Ref("TenantWorkspace", name))["metadata"]["uid"]
     key = Ref("Secret", f"signing-key-{uid}", "bulkhead-system")
     assert {each["metadata"]["name"] for each in live.items("Secret", namespace)} == {
+        "gateway-keys",
         "secret-api",
         "session-keys",
     }

@@ -157,7 +157,7 @@ def test_merged_quota_stays_below_the_ceiling_unless_asked(
 
 cores = st.from_regex(r"[0-9]{1,6}(\.[0-9]{1,3})?|[0-9]{1,9}m", fullmatch=True).filter(quantity.exact)
 sizes = st.from_regex(r"[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", fullmatch=True).filter(
-    quantity.exact
+    lambda text: len(text) <= 20 and quantity.exact(text) > 0
 )
 
 

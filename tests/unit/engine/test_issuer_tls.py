@@ -103,6 +103,17 @@ async def test_what_was_deleted_or_spoilt_comes_back(scene: Scene, lost: str) ->
     assert any(scene.server().is_signed_by(KeyPair(each, "")) for each in certificates_in(scene.bundle()))
 
 
+async def test_a_published_ca_that_somebody_edited_is_put_back(scene: Scene) -> None:
+    """Callers would believe whoever wrote it."""
+    await scene.keeper.ensure()
+    where = ("ConfigMap", NAMESPACE, names.ISSUER_CA_CONFIG_MAP)
+    before = scene.bundle()
+    scene.api.store.objects[where]["data"]["ca.crt"] = "somebody else's"
+    await scene.keeper.ensure()
+
+    assert before == scene.bundle()
+
+
 async def test_a_failed_write_is_made_up_for(scene: Scene) -> None:
     """The process may end between any two writes."""
     scene.api.refuse("create", "ConfigMap", Unavailable, times=1)
