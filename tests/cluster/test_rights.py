@@ -127,6 +127,8 @@ def _start_from_nothing(live: Live, operator: Operator) -> None:
     live.delete(published)
     operator.start()
     wait_until("the issuer's CA published", lambda: live.find(published), timeout_seconds=60)
+    operator.stop()
+    operator.start()  # and this one finds what is there
 
 
 def _class_and_workspace(live: Live) -> None:
